@@ -1,0 +1,288 @@
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { FakeIpvsKernel } from '../../../test/fake-ipvs-kernel.ts';
+import { parseIp, type Family, type IpAddress } from '../../model/ip.ts';
+import { serviceKey, type ServiceKey } from '../../model/names.ts';
+import type { NodeOptions, RealServer, ServicePlan, VirtualServer } from '../../plan/plan.ts';
+import type { PlanChange } from '../backend.ts';
+import { IpvsBackend, type IpvsSettings } from './backend.ts';
+
+// Addresses: ClusterIPs 172.30.0.0/16, pods 10.0.0.0/8, this node 192.168.0.2.
+const ip = (text: string): IpAddress => parseIp(text) ?? raise(text);
+const raise = (text: string): never => {
+  throw new Error(text);
+};
+
+const NODE: NodeOptions = {
+  nodeName: 'node1',
+  zone: '',
+  families: ['IPv4', 'IPv6'],
+  nodePortAddresses: [ip('192.168.0.2'), ip('fd00::2')],
+  scheduler: 'rr',
+  masqueradeAll: false,
+  localDetector: { kind: 'none' },
+};
+
+const SETTINGS: IpvsSettings = {
+  strictArp: false,
+  timeouts: {},
+  masqueradeMark: 0x4000,
+  now: () => 0,
+  nextTurn: () => Promise.resolve(),
+};
+
+interface PortSpec {
+  readonly address?: string;
+  readonly nodePort?: number;
+  readonly port?: number;
+  readonly protocol?: VirtualServer['protocol'];
+  readonly scheduler?: string;
+  readonly affinitySeconds?: number;
+  readonly endpoints?: readonly string[];
+}
+
+function virtualServer(spec: PortSpec): VirtualServer {
+  const realServers: RealServer[] = (spec.endpoints ?? []).map((text) => ({ address: ip(text), port: 8080, weight: 1, isLocal: false }));
+  const selection = realServers.length > 0 ? ({ verdict: 'forward', realServers } as const) : ({ verdict: 'reject' } as const);
+  const address = spec.address === undefined ? null : ip(spec.address);
+  const family: Family = spec.address?.includes(':') ? 'IPv6' : 'IPv4';
+  return {
+    kind: address === null ? 'NodePort' : 'ClusterIP',
+    portName: '',
+    family,
+    protocol: spec.protocol ?? 'TCP',
+    address,
+    port: spec.nodePort ?? spec.port ?? 80,
+    scheduler: spec.scheduler ?? 'rr',
+    affinitySeconds: spec.affinitySeconds ?? 0,
+    internal: selection,
+    external: selection,
+    masquerade: address === null ? 'all' : 'nonLocal',
+    sourceRanges: null,
+  };
+}
+
+function plan(name: string, specs: readonly PortSpec[], createdAtMs = 1): ServicePlan {
+  return {
+    key: serviceKey('default', name),
+    createdAtMs,
+    isCritical: false,
+    virtualServers: specs.map(virtualServer),
+    localEndpoints: [],
+    problems: [],
+  };
+}
+
+function change(plans: readonly (ServicePlan | ServiceKey)[], isComplete = false, node = NODE): PlanChange {
+  const services = new Map(plans.map((each) => (typeof each === 'string' ? [each, null] : [each.key, each])));
+  return { node, services, isComplete };
+}
+
+function makeBackend(kernel = new FakeIpvsKernel()) {
+  return { kernel, backend: new IpvsBackend(kernel, NODE.families, SETTINGS) };
+}
+
+async function started(...plans: ServicePlan[]) {
+  const made = makeBackend();
+  await made.backend.apply(change(plans, true));
+  made.kernel.writes = [];
+  made.kernel.lists = [];
+  return made;
+}
+
+const WEB = plan('web', [{ address: '172.30.0.41', endpoints: ['10.0.0.1', '10.0.0.2'] }]);
+
+describe('the IPVS backend', () => {
+  it('programs a Service: virtual server, real servers, members, address', async () => {
+    const { kernel, backend } = makeBackend();
+    const report = await backend.apply(change([WEB], true));
+    expect(report.failed).toEqual([]);
+    const lines = kernel.dump().split('\n').filter((line) => !line.startsWith('rule'));
+    expect(lines).toEqual([
+      'address 172.30.0.41',
+      'rs TCP 172.30.0.41:80 -> 10.0.0.1:8080 1',
+      'rs TCP 172.30.0.41:80 -> 10.0.0.2:8080 1',
+      'set KUBE-CLUSTER-IP 172.30.0.41,tcp:80',
+      'set KUBE-IPVS-IPS 172.30.0.41',
+      'set POINTSMAN-VS 172.30.0.41,tcp:80',
+      'vs TCP 172.30.0.41:80 rr 0 0 4294967295',
+    ]);
+  });
+
+  it('restricts before it adds and adds before it opens, and removes in the reverse order', async () => {
+    const { kernel, backend } = await started();
+    await backend.apply(change([WEB]));
+    expect(kernel.writes.filter((write) => !write.startsWith('RESTORE'))).toEqual([
+      'ADD KUBE-IPVS-IPS 172.30.0.41',
+      'ADD POINTSMAN-VS 172.30.0.41,tcp:80',
+      'NEW_SERVICE TCP 172.30.0.41:80',
+      'NEW_DEST TCP 172.30.0.41:80 -> 10.0.0.1:8080',
+      'NEW_DEST TCP 172.30.0.41:80 -> 10.0.0.2:8080',
+      'ADD KUBE-CLUSTER-IP 172.30.0.41,tcp:80',
+      'BIND 172.30.0.41',
+    ]);
+    kernel.writes = [];
+    await backend.apply(change([WEB.key]));
+    expect(kernel.writes.filter((write) => !write.startsWith('RESTORE'))).toEqual([
+      'UNBIND 172.30.0.41',
+      'DEL KUBE-CLUSTER-IP 172.30.0.41,tcp:80',
+      'DEL_SERVICE TCP 172.30.0.41:80',
+      'DEL KUBE-IPVS-IPS 172.30.0.41',
+      'DEL POINTSMAN-VS 172.30.0.41,tcp:80',
+    ]);
+  });
+
+  it('sends a handful of messages and lists nothing when an endpoint is added', async () => {
+    const others = Array.from({ length: 200 }, (_, i) => plan(`s${i}`, [{ address: `172.30.1.${i + 1}`, endpoints: ['10.0.0.9'] }]));
+    const { kernel, backend } = await started(WEB, ...others);
+    await backend.apply(change([plan('web', [{ address: '172.30.0.41', endpoints: ['10.0.0.1', '10.0.0.2', '10.0.0.3'] }])]));
+    expect(kernel.writes).toEqual(['NEW_DEST TCP 172.30.0.41:80 -> 10.0.0.3:8080']);
+    expect(kernel.lists).toEqual([]);
+  });
+
+  it('sends nothing for the same plan again, in the same run and after a restart', async () => {
+    const { kernel, backend } = await started(WEB);
+    expect((await backend.apply(change([WEB]))).operations).toBe(0);
+    const restarted = new IpvsBackend(kernel, NODE.families, SETTINGS);
+    const report = await restarted.apply(change([WEB], true));
+    expect(kernel.writes).toEqual([]);
+    expect(report.operations).toBe(0);
+  });
+
+  it('changes scheduler and affinity in place', async () => {
+    const { kernel, backend } = await started(WEB);
+    await backend.apply(change([plan('web', [{ address: '172.30.0.41', endpoints: ['10.0.0.1', '10.0.0.2'], scheduler: 'sh', affinitySeconds: 60 }])]));
+    expect(kernel.writes).toEqual(['SET_SERVICE TCP 172.30.0.41:80']);
+    expect(kernel.table.get('TCP 172.30.0.41:80')?.service).toMatchObject({ scheduler: 'sh', flags: 1, timeoutSeconds: 60 });
+  });
+
+  it('leaves a foreign virtual server on a key that it needs alone, and reports it', async () => {
+    const { kernel, backend } = makeBackend();
+    const foreign = { family: 'IPv4', protocol: 6, address: ip('172.30.0.41'), port: 80, scheduler: 'wlc', flags: 0, timeoutSeconds: 0, netmask: 0xffffffff } as const;
+    await kernel.applyIpvs([{ op: 'NEW_SERVICE', service: foreign }]);
+    const other = plan('other', [{ address: '172.30.0.42', endpoints: ['10.0.0.1'] }]);
+    const report = await backend.apply(change([WEB, other], true));
+    expect(kernel.table.get('TCP 172.30.0.41:80')).toEqual({ service: foreign, destinations: new Map() });
+    expect(report.failed).toEqual([WEB.key]);
+    expect(backend.problems().get(WEB.key)?.[0]?.reason).toBe('ForeignVirtualServer');
+    expect(kernel.table.has('TCP 172.30.0.42:80')).toBe(true);
+    expect(kernel.addresses?.has(ip('172.30.0.41'))).toBe(false);
+  });
+
+  it('does not put servers into a virtual server that somebody else made at the same moment, and takes the key when it is free', async () => {
+    const { kernel, backend } = await started();
+    const foreign = { family: 'IPv4', protocol: 6, address: ip('172.30.0.41'), port: 80, scheduler: 'wlc', flags: 0, timeoutSeconds: 0, netmask: 0xffffffff } as const;
+    await kernel.applyIpvs([{ op: 'NEW_SERVICE', service: foreign }]);
+    expect((await backend.apply(change([WEB]))).failed).toEqual([WEB.key]);
+    expect(kernel.table.get('TCP 172.30.0.41:80')?.destinations.size).toBe(0);
+    expect(kernel.sets.get('POINTSMAN-VS')?.size).toBe(0);
+    expect((await backend.retry([WEB.key])).failed).toEqual([WEB.key]);
+    await kernel.applyIpvs([{ op: 'DEL_SERVICE', service: foreign }]);
+    expect((await backend.retry([WEB.key])).failed).toEqual([]);
+    expect(kernel.table.get('TCP 172.30.0.41:80')?.destinations.size).toBe(2);
+    expect(kernel.addresses?.has(ip('172.30.0.41'))).toBe(true);
+  });
+
+  it.each([
+    ['a new virtual server', 'NEW_SERVICE'],
+    ['a new real server', 'NEW_DEST'],
+    ['a set member', 'ADD KUBE-CLUSTER-IP'],
+    ['an address', 'BIND'],
+  ])('goes on with other Services when %s is refused, and puts it right on retry', async (_, verb) => {
+    const { kernel, backend } = await started();
+    kernel.faults.push({ matches: (write) => write.startsWith(verb) && write.includes('172.30.0.41'), errno: 'ENOMEM', times: 1 });
+    const other = plan('other', [{ address: '172.30.0.42', endpoints: ['10.0.0.1'] }]);
+    const report = await backend.apply(change([WEB, other]));
+    expect(report.failed).toEqual([WEB.key]);
+    expect(backend.problems().get(WEB.key)?.[0]).toMatchObject({ reason: 'KernelRefused' });
+    expect(kernel.addresses?.has(ip('172.30.0.42'))).toBe(true);
+    expect((await backend.retry(report.failed)).failed).toEqual([]);
+    const clean = makeBackend();
+    await clean.backend.apply(change([WEB, other], true));
+    expect(kernel.dump()).toBe(clean.kernel.dump());
+  });
+
+  it('recovers when the answer to a batch is lost', async () => {
+    const { kernel, backend } = await started();
+    kernel.losesNextAnswer = true;
+    expect((await backend.apply(change([WEB]))).failed).toEqual([WEB.key]);
+    expect((await backend.retry([WEB.key])).failed).toEqual([]);
+    const clean = makeBackend();
+    await clean.backend.apply(change([WEB], true));
+    expect(kernel.dump()).toBe(clean.kernel.dump());
+  });
+
+  it('removes what an earlier run left and nothing that others made', async () => {
+    const { kernel } = await started(WEB, plan('old', [{ address: '172.30.0.99', endpoints: ['10.0.0.9'] }, { nodePort: 30099 }]));
+    const foreign = { family: 'IPv4', protocol: 17, address: ip('192.0.2.1'), port: 53, scheduler: 'rr', flags: 0, timeoutSeconds: 0, netmask: 0xffffffff } as const;
+    await kernel.applyIpvs([{ op: 'NEW_SERVICE', service: foreign }]);
+    kernel.addresses?.add(ip('192.0.2.7'));
+    const restarted = new IpvsBackend(kernel, NODE.families, SETTINGS);
+    await restarted.apply(change([WEB], true));
+    expect([...kernel.table.keys()].sort()).toEqual(['TCP 172.30.0.41:80', 'UDP 192.0.2.1:53']);
+    expect([...(kernel.addresses ?? [])].sort()).toEqual(['172.30.0.41', '192.0.2.7']);
+    expect([...(kernel.sets.get('KUBE-NODE-PORT-TCP')?.keys() ?? [])]).toEqual([]);
+    expect([...(kernel.sets.get('POINTSMAN-VS')?.keys() ?? [])]).toEqual(['172.30.0.41,tcp:80']);
+  });
+
+  it('gives a contested address to the older Service and passes it on in place when that one goes', async () => {
+    const old = plan('zz-old', [{ address: '172.30.0.41', endpoints: ['10.0.0.1'] }], 1);
+    const young = plan('aa-young', [{ address: '172.30.0.41', endpoints: ['10.0.0.2'] }], 2);
+    const { kernel, backend } = await started(young);
+    await backend.apply(change([old]));
+    expect([...(kernel.table.get('TCP 172.30.0.41:80')?.destinations.keys() ?? [])]).toEqual(['10.0.0.1:8080']);
+    kernel.writes = [];
+    await backend.apply(change([old.key]));
+    expect(kernel.writes).toEqual(['NEW_DEST TCP 172.30.0.41:80 -> 10.0.0.2:8080', 'DEL_DEST TCP 172.30.0.41:80 -> 10.0.0.1:8080']);
+  });
+
+  it('writes nothing before the first complete change', async () => {
+    const { kernel, backend } = makeBackend();
+    await expect(backend.apply(change([WEB]))).rejects.toThrow('complete');
+    expect(kernel.writes).toEqual([]);
+  });
+
+  it('ends in the same kernel state by any way as from scratch', async () => {
+    const spec = fc.record({
+      address: fc.constantFrom('172.30.0.1', '172.30.0.2', 'fd96::1', undefined),
+      nodePort: fc.constantFrom(30001, 30002),
+      protocol: fc.constantFrom('TCP' as const, 'UDP' as const, 'SCTP' as const),
+      scheduler: fc.constantFrom('rr', 'sh', 'mh'),
+      affinitySeconds: fc.constantFrom(0, 60),
+    });
+    const endpoints = fc.uniqueArray(fc.constantFrom('1', '2', '3'), { maxLength: 3 });
+    const step = fc.record({ name: fc.constantFrom('a', 'b', 'c'), specs: fc.option(fc.array(fc.tuple(spec, endpoints), { maxLength: 3 })), fault: fc.constantFrom('', 'NEW', 'ADD', 'BIND', 'DEL', 'UNBIND') });
+    await fc.assert(
+      fc.asyncProperty(fc.array(step, { maxLength: 6 }), async (steps) => {
+        const { kernel, backend } = await started();
+        const plans = new Map<string, ServicePlan>();
+        for (const { name, specs, fault } of steps) {
+          const key = serviceKey('default', name);
+          const next = specs === null ? null : plan(name, distinct(specs).map(([each, hosts]) => ({
+            ...(each.address === undefined ? { nodePort: each.nodePort } : { address: each.address }),
+            protocol: each.protocol, scheduler: each.scheduler, affinitySeconds: each.affinitySeconds,
+            endpoints: hosts.map((host) => (each.address?.includes(':') ? `fd10::${host}` : `10.0.0.${host}`)),
+          })), name.charCodeAt(0));
+          if (next === null) plans.delete(name);
+          else plans.set(name, next);
+          if (fault !== '') kernel.faults.push({ matches: (write) => write.startsWith(fault), errno: 'ENOMEM', times: 1 });
+          let report = await backend.apply(change([next ?? key]));
+          kernel.faults.length = 0;
+          for (let i = 0; report.failed.length + report.leftovers.length > 0 && i < 3; i++) report = await backend.retry(report.failed);
+          expect(report.failed).toEqual([]);
+        }
+        const clean = await started(...plans.values());
+        // Rules stay for sets that became empty only until the next apply: both kernels get one.
+        await clean.backend.apply(change([]));
+        await backend.apply(change([]));
+        expect(kernel.dump()).toBe(clean.kernel.dump());
+      }),
+      { numRuns: 300 },
+    );
+  });
+});
+
+/** One entry per frontend: the API and the compiler never give two of the same. */
+function distinct<T extends { address: string | undefined; nodePort: number; protocol: string }, U>(specs: readonly (readonly [T, U])[]): (readonly [T, U])[] {
+  return [...new Map(specs.map((each) => [`${each[0].address ?? each[0].nodePort} ${each[0].protocol}`, each])).values()];
+}

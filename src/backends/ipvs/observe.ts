@@ -1,0 +1,115 @@
+// Reads what the kernel holds at the start: our virtual servers (known by the set POINTSMAN-VS, which lives in the kernel with them),
+// other people's, set members and addresses on kube-ipvs0. Reads only. What is ours beyond the plan is told from what is not.
+
+import type { Family, IpAddress } from '../../model/ip.ts';
+import { formatMember, type SetMember } from '../../kernel/ipset-codec.ts';
+import { formatServiceKey, type IpvsService } from '../../kernel/ipvs-codec.ts';
+import { makeMember, type AddressService, type DesiredMember } from './desired.ts';
+import type { AppliedVirtualServer } from './diff.ts';
+import type { IpvsKernelPort } from './port.ts';
+import { SET_NAMES, type SetName } from './sets.ts';
+
+/** What was there before the first write. */
+export interface ObservedState {
+  /** Virtual servers that an earlier run of ours made, by id. */
+  readonly applied: Map<string, AppliedVirtualServer>;
+  /** Ids of all other virtual servers. */
+  readonly foreign: Set<string>;
+  /** Members of our sets by DesiredMember.id. */
+  readonly members: Map<string, DesiredMember>;
+  /** Sets that do not exist. */
+  readonly missingSets: readonly { readonly set: SetName; readonly family: Family }[];
+  /** Addresses on kube-ipvs0; null when the link does not exist. */
+  readonly addresses: Set<IpAddress> | null;
+}
+
+/** Reads the kernel. Costs one dump per set and one per owned virtual server. */
+export async function observe(port: IpvsKernelPort, families: readonly Family[]): Promise<ObservedState> {
+  const members = new Map<string, DesiredMember>();
+  const missingSets: { set: SetName; family: Family }[] = [];
+  for (const family of families) {
+    for (const set of SET_NAMES) {
+      const found = await port.setMembers(set, family);
+      if (found === null) missingSets.push({ set, family });
+      else for (const member of found) addMember(members, set, family, member);
+    }
+  }
+  const applied = new Map<string, AppliedVirtualServer>();
+  const foreign = new Set<string>();
+  for (const service of await port.services()) {
+    if (isAddressService(service) && members.has(ownershipMember(service).id)) {
+      applied.set(formatServiceKey(service), { service, destinations: await port.destinations(service) });
+    } else {
+      foreign.add(formatServiceKey(service));
+    }
+  }
+  const bound = await port.boundAddresses();
+  return { applied, foreign, members, missingSets, addresses: bound === null ? null : new Set(bound) };
+}
+
+export function isAddressService(service: IpvsService): service is AddressService {
+  return service.fwmark === undefined;
+}
+
+/** The member of POINTSMAN-VS that marks a virtual server as ours. */
+export function ownershipMember(service: AddressService): DesiredMember {
+  const { family, address, protocol, port } = service;
+  return makeMember('POINTSMAN-VS', family, { address, protocol, port });
+}
+
+function addMember(members: Map<string, DesiredMember>, set: SetName, family: Family, member: SetMember): void {
+  const made = makeMember(set, family, member);
+  members.set(made.id, made);
+}
+
+/** Tells what an earlier run of ours left from what others put there. */
+export class Provenance {
+  /** With no foreign virtual server on the node, everything in kube-proxy's sets is a left-over of ours. */
+  private readonly isAlone: boolean;
+  private readonly addresses = new Set<IpAddress>();
+  private readonly portals = new Set<string>();
+  private readonly ports = new Set<string>();
+  private readonly endpoints = new Set<string>();
+
+  constructor(state: ObservedState) {
+    this.isAlone = state.foreign.size === 0;
+    for (const { set, family, member } of state.members.values()) {
+      if (set !== 'POINTSMAN-VS' || member.address === undefined) continue;
+      this.addresses.add(member.address);
+      this.portals.add(formatMember(member));
+      this.ports.add(`${family} ${member.protocol} ${member.port}`);
+    }
+    for (const { service, destinations } of state.applied.values()) {
+      for (const { address, port } of destinations) {
+        this.endpoints.add(formatMember({ address, protocol: service.protocol, port, address2: address }));
+      }
+    }
+  }
+
+  /** An address on kube-ipvs0 is ours when one of our virtual servers has it: the mark is written before the address is bound. */
+  isOurAddress(address: IpAddress): boolean {
+    return this.addresses.has(address);
+  }
+
+  isOurMember({ set, family, member }: DesiredMember): boolean {
+    if (this.isAlone || set === 'POINTSMAN-VS') return true;
+    switch (set) {
+      case 'KUBE-IPVS-IPS':
+        return member.address !== undefined && this.addresses.has(member.address);
+      case 'KUBE-LOOP-BACK':
+        return this.endpoints.has(formatMember(member));
+      case 'KUBE-NODE-PORT-TCP':
+      case 'KUBE-NODE-PORT-LOCAL-TCP':
+        return this.ports.has(`${family} 6 ${member.port}`);
+      case 'KUBE-NODE-PORT-UDP':
+      case 'KUBE-NODE-PORT-LOCAL-UDP':
+        return this.ports.has(`${family} 17 ${member.port}`);
+      case 'KUBE-CLUSTER-IP':
+      case 'KUBE-NODE-PORT-SCTP-HASH':
+      case 'KUBE-NODE-PORT-LOCAL-SCTP-HASH':
+        return this.portals.has(formatMember(member));
+      default:
+        return false;
+    }
+  }
+}

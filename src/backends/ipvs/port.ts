@@ -1,0 +1,65 @@
+// What the IPVS backend needs of a kernel, as one interface. Three things stand behind it: this node's kernel (kernel-port.ts), a
+// recorder that reads the real kernel and writes down what would be written (recording-port.ts, for `pointsman plan`), and in tests
+// a stateful fake. All writes are idempotent where the kernel allows: adding what is there and removing what is gone succeed.
+
+import type { Family, IpAddress } from '../../model/ip.ts';
+import type { KernelError } from '../../model/errors.ts';
+import type { SetMember } from '../../kernel/ipset-codec.ts';
+import type { IpvsFailure, IpvsOperation } from '../../kernel/ipvs.ts';
+import type { IpvsDestination, IpvsService, ServiceKey } from '../../kernel/ipvs-codec.ts';
+import type { IpvsTimeouts } from '../../kernel/ipvs-daemon-codec.ts';
+import type { Table } from './render-rules.ts';
+import type { SetName } from './sets.ts';
+
+/** Changes of the members of one set. */
+export interface SetChange {
+  readonly set: SetName;
+  readonly family: Family;
+  readonly members: readonly SetMember[];
+}
+
+/** A set member or an address that the kernel refused. */
+export interface MemberFailure {
+  readonly set: SetName;
+  readonly family: Family;
+  readonly member: SetMember;
+  readonly error: KernelError;
+}
+
+export interface AddressFailure {
+  readonly address: IpAddress;
+  readonly error: KernelError;
+}
+
+/** The rules of one table as the kernel holds them: chain name to rules in iptables-save's spelling without "-A CHAIN ". */
+export type TableRules = ReadonlyMap<string, readonly string[]>;
+
+export interface IpvsKernelPort {
+  // Reads.
+  services(): Promise<readonly IpvsService[]>;
+  service(key: ServiceKey): IpvsService | undefined;
+  destinations(key: ServiceKey): Promise<readonly IpvsDestination[]>;
+  timeouts(): IpvsTimeouts;
+  /** Members of one of our sets, or null when the set does not exist. */
+  setMembers(set: SetName, family: Family): Promise<readonly SetMember[] | null>;
+  /** Addresses on kube-ipvs0, or null when there is no such link. Loopback and link-local ones are left out. */
+  boundAddresses(): Promise<readonly IpAddress[] | null>;
+  tableRules(family: Family, table: Table): Promise<TableRules>;
+  /** The value of a switch under /proc/sys without its newline, or null when this kernel does not have it. */
+  sysctl(path: string): string | null;
+  /** True when MASQUERADE knows --random-fully. */
+  hasRandomFully(family: Family): boolean;
+
+  // Writes.
+  applyIpvs(operations: Iterable<IpvsOperation>): Promise<readonly IpvsFailure[]>;
+  createSet(set: SetName, family: Family): Promise<void>;
+  addMembers(changes: readonly SetChange[]): Promise<readonly MemberFailure[]>;
+  deleteMembers(changes: readonly SetChange[]): Promise<readonly MemberFailure[]>;
+  /** Makes kube-ipvs0 (a dummy link) when it is missing; it stays down. */
+  createLink(): Promise<void>;
+  bind(addresses: readonly IpAddress[]): Promise<readonly AddressFailure[]>;
+  unbind(addresses: readonly IpAddress[]): Promise<readonly AddressFailure[]>;
+  /** One atomic iptables-restore --noflush of `text`. */
+  restoreRules(family: Family, text: string): Promise<void>;
+  writeSysctl(path: string, value: string): void;
+}

@@ -1,0 +1,82 @@
+// Brings the iptables rules of one family to what is wanted: reads them once, remembers them, and restores only the chains that
+// differ, in one iptables-restore. Foreign chains and rules are never touched; missing jumps are inserted at the head.
+
+import type { Family } from '../../model/ip.ts';
+import type { IpvsKernelPort } from './port.ts';
+import { renderRules, type Chain, type RuleOptions, type RuleSet, type Table } from './render-rules.ts';
+import type { SetName } from './sets.ts';
+
+const TABLES: readonly Table[] = ['nat', 'filter'];
+
+/** The rules of one family: what is known to be in the kernel, and the way to what is wanted. */
+export class Rules {
+  private readonly port: IpvsKernelPort;
+  private readonly family: Family;
+  /** Chain contents and jumps in the kernel, by "table chain"; a built-in chain holds all its rules. */
+  private known: Map<string, readonly string[]> | null = null;
+
+  constructor(port: IpvsKernelPort, family: Family) {
+    this.port = port;
+    this.family = family;
+  }
+
+  /** Forgets what is known, so that the next `ensure` reads the kernel again. */
+  forget(): void {
+    this.known = null;
+  }
+
+  /**
+   * Makes the rules what `renderRules` says for these options and non-empty sets. Returns the restored text, '' when nothing
+   * differed. Throws TOOL_FAILED when iptables-restore refuses it: then nothing was changed.
+   */
+  async ensure(options: Omit<RuleOptions, 'family' | 'hasRandomFully'>, nonEmpty: ReadonlySet<SetName>): Promise<string> {
+    const known = (this.known ??= await this.read());
+    const wanted = renderRules({ ...options, family: this.family, hasRandomFully: this.port.hasRandomFully(this.family) }, nonEmpty);
+    const text = renderRestore(wanted, known);
+    if (text === '') return '';
+    try {
+      await this.port.restoreRules(this.family, text);
+    } catch (error) {
+      this.known = null;
+      throw error;
+    }
+    for (const chain of wanted.chains) known.set(`${chain.table} ${chain.name}`, chain.rules);
+    for (const jump of wanted.jumps) {
+      const rules = known.get(`${jump.table} ${jump.from}`) ?? [];
+      if (!rules.includes(jump.rule)) known.set(`${jump.table} ${jump.from}`, [jump.rule, ...rules]);
+    }
+    return text;
+  }
+
+  private async read(): Promise<Map<string, readonly string[]>> {
+    const known = new Map<string, readonly string[]>();
+    for (const table of TABLES) {
+      for (const [chain, rules] of await this.port.tableRules(this.family, table)) known.set(`${table} ${chain}`, rules);
+    }
+    return known;
+  }
+}
+
+/** iptables-restore --noflush input that turns `known` into `wanted`; '' when nothing differs. */
+export function renderRestore(wanted: RuleSet, known: ReadonlyMap<string, readonly string[]>): string {
+  return TABLES.map((table) => renderTable(table, wanted, known)).join('');
+}
+
+function renderTable(table: Table, wanted: RuleSet, known: ReadonlyMap<string, readonly string[]>): string {
+  const chains = wanted.chains.filter((chain) => chain.table === table && !isSame(chain, known.get(`${table} ${chain.name}`)));
+  const jumps = wanted.jumps.filter((jump) => jump.table === table && !known.get(`${table} ${jump.from}`)?.includes(jump.rule));
+  if (chains.length === 0 && jumps.length === 0) return '';
+  return [
+    `*${table}`,
+    // Declaring a chain makes it, or empties it when it is there; the commit replaces all of them at once.
+    ...chains.map((chain) => `:${chain.name} - [0:0]`),
+    ...chains.flatMap((chain) => chain.rules.map((rule) => `-A ${chain.name} ${rule}`)),
+    ...jumps.map((jump) => `-I ${jump.from} ${jump.rule}`),
+    'COMMIT',
+    '',
+  ].join('\n');
+}
+
+function isSame(chain: Chain, known: readonly string[] | undefined): boolean {
+  return known !== undefined && known.length === chain.rules.length && known.every((rule, i) => rule === chain.rules[i]);
+}

@@ -1,0 +1,178 @@
+// The agent: facts in, kernel state out. Holds the snapshot and the plans, compiles what changed, hands it to the backend, retries
+// what failed. One sync at a time. No sockets, no files, no clock of its own: daemon.ts wires those.
+
+import type { Backend, ApplyReport } from '../backends/backend.ts';
+import { errorLine } from '../model/errors.ts';
+import type { ServiceKey } from '../model/names.ts';
+import type { ClusterEvent } from '../model/objects.ts';
+import { formatProblem, type Problem } from '../model/problem.ts';
+import { Snapshot } from '../model/snapshot.ts';
+import { compileService } from '../plan/compile.ts';
+import type { NodeOptions, ServicePlan } from '../plan/plan.ts';
+import type { Log } from './log.ts';
+import { sameNodeOptions } from './node-options.ts';
+
+export interface AgentOptions {
+  readonly backend: Backend;
+  readonly log: Log;
+  readonly node: NodeOptions;
+  /** Gives Node's loop a turn; called while many Services are compiled. */
+  readonly nextTurn: () => Promise<void>;
+  /** Called after each event that wants a sync. */
+  readonly onDirty: () => void;
+}
+
+/** What the last syncs did, for status and health. */
+export interface SyncStatus {
+  readonly syncs: number;
+  readonly lastReport: ApplyReport | null;
+  /** The error that stopped the last sync as a whole, '' when it went through. */
+  readonly lastError: string;
+  readonly pendingServices: number;
+}
+
+const COMPILES_PER_TURN = 256;
+
+export class Agent {
+  readonly snapshot = new Snapshot();
+  private readonly options: AgentOptions;
+  private node: NodeOptions;
+  private isNodeDirty = true;
+  private isComplete = false;
+  private isReady = false;
+  private readonly dirty = new Set<ServiceKey>();
+  private readonly plans = new Map<ServiceKey, ServicePlan>();
+  /** Only Services that have some: what is shown costs what is wrong, not what there is. */
+  private readonly planProblems = new Map<ServiceKey, readonly Problem[]>();
+  private readonly logged = new Set<string>();
+  private syncs = 0;
+  private lastReport: ApplyReport | null = null;
+  private lastError = '';
+
+  constructor(options: AgentOptions) {
+    this.options = options;
+    this.node = options.node;
+  }
+
+  /** Takes events in; a sync is asked for only after `setComplete`. */
+  onEvents(events: readonly ClusterEvent[]): void {
+    for (const event of events) for (const key of this.snapshot.apply(event).services) this.dirty.add(key);
+    if (this.isReady && this.dirty.size > 0) this.options.onDirty();
+  }
+
+  /** The first complete list of all kinds was delivered: only from here on is anything written to the kernel. */
+  setComplete(): void {
+    this.isReady = true;
+    this.options.onDirty();
+  }
+
+  /** New settings or facts of the node; a sync is asked for when they matter. */
+  setNode(node: NodeOptions): void {
+    if (sameNodeOptions(node, this.node)) return;
+    this.node = node;
+    this.isNodeDirty = true;
+    if (this.isReady) this.options.onDirty();
+  }
+
+  get nodeOptions(): NodeOptions {
+    return this.node;
+  }
+
+  planOf(key: ServiceKey): ServicePlan | undefined {
+    return this.plans.get(key);
+  }
+
+  serviceKeys(): Iterable<ServiceKey> {
+    return this.plans.keys();
+  }
+
+  get status(): SyncStatus {
+    return { syncs: this.syncs, lastReport: this.lastReport, lastError: this.lastError, pendingServices: this.dirty.size };
+  }
+
+  /** Brings the kernel up to date with everything known now. Never rejects for what the kernel refuses. */
+  async sync(reason: 'request' | 'retry'): Promise<{ needsRetry: boolean }> {
+    if (!this.isReady) return { needsRetry: false };
+    try {
+      const report = await this.applyChanges(reason);
+      if (report === null) return { needsRetry: false };
+      this.syncs++;
+      this.lastReport = report;
+      this.lastError = '';
+      this.logReport(report);
+      return { needsRetry: report.failed.length + report.leftovers.length > 0 };
+    } catch (error) {
+      this.lastError = errorLine(error);
+      this.options.log.error('Sync failed; it is tried again', { err: this.lastError });
+      // What the backend did not take in is handed over again as a whole: a complete list also says what is gone.
+      this.isNodeDirty = true;
+      this.isComplete = false;
+      return { needsRetry: true };
+    }
+  }
+
+  private async applyChanges(reason: 'request' | 'retry'): Promise<ApplyReport | null> {
+    const { failed, leftovers } = this.lastReport ?? { failed: [], leftovers: [] };
+    const isRetrying = reason === 'retry' && failed.length + leftovers.length > 0;
+    let report = isRetrying ? await this.options.backend.retry(failed) : null;
+    if (this.isNodeDirty || this.dirty.size > 0) {
+      const changed = await this.compileChanges();
+      const isFirst = !this.isComplete;
+      const applied = await this.options.backend.apply({ node: this.node, services: changed, isComplete: isFirst });
+      this.isComplete = true;
+      report = report === null ? applied : merge(report, applied);
+    }
+    return report;
+  }
+
+  private async compileChanges(): Promise<Map<ServiceKey, ServicePlan | null>> {
+    const keys = new Set(this.dirty);
+    this.dirty.clear();
+    if (this.isNodeDirty) for (const key of this.snapshot.services()) keys.add(key);
+    this.isNodeDirty = false;
+    const changed = new Map<ServiceKey, ServicePlan | null>();
+    let compiled = 0;
+    for (const key of keys) {
+      const facts = this.snapshot.get(key);
+      const plan = facts === undefined ? null : compileService(facts.service, facts.slices, this.node);
+      if (plan === null || plan.problems.length === 0) this.planProblems.delete(key);
+      else this.planProblems.set(key, plan.problems);
+      if (plan !== null) this.plans.set(key, plan);
+      else if (!this.plans.delete(key)) continue;
+      changed.set(key, plan);
+      if (++compiled % COMPILES_PER_TURN === 0) await this.options.nextTurn();
+    }
+    return changed;
+  }
+
+  /** Everything that is wrong at present: with objects, with plans, with the kernel. */
+  problems(): Problem[] {
+    const kernel = [...this.options.backend.problems().values()].flat();
+    return [...this.snapshot.problems(), ...[...this.planProblems.values()].flat(), ...kernel];
+  }
+
+  private logReport(report: ApplyReport): void {
+    const fields = {
+      services: this.plans.size,
+      operations: report.operations,
+      elapsedMs: Math.round(report.durationMs * 10) / 10,
+      failed: report.failed.length,
+    };
+    if (report.operations > 0 || report.failed.length > 0) this.options.log.info('Synced', fields);
+    else this.options.log.verbose(2, 'Synced, nothing to do', fields);
+    // A problem is logged when it appears, not at each sync.
+    const current = new Set(this.problems().map(formatProblem));
+    for (const line of current) if (!this.logged.has(line)) this.options.log.warn(line);
+    this.logged.clear();
+    for (const line of current) this.logged.add(line);
+  }
+}
+
+function merge(first: ApplyReport, second: ApplyReport): ApplyReport {
+  return {
+    operations: first.operations + second.operations,
+    failed: second.failed,
+    leftovers: second.leftovers,
+    durationMs: first.durationMs + second.durationMs,
+  };
+}

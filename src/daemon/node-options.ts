@@ -1,0 +1,72 @@
+// What the plan needs to know of this node, from the configuration, the Node object and the addresses that are on it. Pure.
+
+import { cidrContains, compareIp, familyOf, isLinkLocal, isLoopback, type Cidr, type Family, type IpAddress } from '../model/ip.ts';
+import type { LocalDetector, NodeOptions } from '../plan/plan.ts';
+
+/** The node-related part of the configuration. */
+export interface NodeSettings {
+  readonly nodeName: string;
+  readonly families: readonly Family[];
+  readonly scheduler: string;
+  readonly masqueradeAll: boolean;
+  /** CIDRs of addresses on which NodePorts answer; 'primary' = the Node's own addresses; [] = all. */
+  readonly nodePortAddresses: readonly Cidr[] | 'primary';
+  readonly localDetector: LocalDetector;
+}
+
+/** Facts that may change while the agent runs. */
+export interface NodeFacts {
+  readonly zone: string;
+  /** Addresses of the Node object, primary first. */
+  readonly nodeIps: readonly IpAddress[];
+  /** All addresses on this machine except those on kube-ipvs0. */
+  readonly localAddresses: readonly IpAddress[];
+}
+
+export function makeNodeOptions(settings: NodeSettings, facts: NodeFacts): NodeOptions {
+  return {
+    nodeName: settings.nodeName,
+    zone: facts.zone,
+    families: settings.families,
+    nodePortAddresses: nodePortAddresses(settings, facts),
+    scheduler: settings.scheduler,
+    masqueradeAll: settings.masqueradeAll,
+    localDetector: settings.localDetector,
+  };
+}
+
+/**
+ * The addresses on which NodePorts answer: per family those inside a CIDR of that family, or all when none is given or a zero
+ * CIDR is. Never loopback ones; link-local IPv6 ones only inside a CIDR that names them. Sorted, without duplicates.
+ */
+export function nodePortAddresses(
+  settings: Pick<NodeSettings, 'nodePortAddresses' | 'families'>,
+  facts: Pick<NodeFacts, 'nodeIps' | 'localAddresses'>,
+): IpAddress[] {
+  const chosen = settings.families.flatMap((family) => {
+    const local = facts.localAddresses.filter((address) => familyOf(address) === family && !isLoopback(address));
+    const cidrs = cidrsOf(family, settings.nodePortAddresses, facts.nodeIps);
+    if (cidrs === 'all') return local.filter((address) => family === 'IPv4' || !isLinkLocal(address));
+    return local.filter((address) => cidrs.some((cidr) => cidrContains(cidr, address)));
+  });
+  return [...new Set(chosen)].sort((a, b) => compareFamilies(a, b) || compareIp(a, b));
+}
+
+function cidrsOf(family: Family, configured: readonly Cidr[] | 'primary', nodeIps: readonly IpAddress[]): readonly Cidr[] | 'all' {
+  if (configured === 'primary') {
+    const primary = nodeIps.find((address) => familyOf(address) === family);
+    // As kube-proxy: a family without a node address of its own answers everywhere.
+    return primary === undefined ? 'all' : [`${primary}/${family === 'IPv4' ? 32 : 128}` as Cidr];
+  }
+  const own = configured.filter((cidr) => cidr.includes(':') === (family === 'IPv6'));
+  return own.length === 0 || own.some((cidr) => cidr.endsWith('/0')) ? 'all' : own;
+}
+
+function compareFamilies(a: IpAddress, b: IpAddress): number {
+  return Number(a.includes(':')) - Number(b.includes(':'));
+}
+
+/** True when nothing differs that the plan of any Service depends on. */
+export function sameNodeOptions(a: NodeOptions, b: NodeOptions): boolean {
+  return JSON.stringify(a) === JSON.stringify(b);
+}

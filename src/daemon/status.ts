@@ -1,0 +1,124 @@
+// The status of a running agent as one JSON value: Services with virtual and real servers, weights, connections, and problems.
+// Keys are an interface (`pointsman status -o json`): they are added to, never renamed.
+
+import { formatEndpoint, formatProtocol, formatServiceKey, type IpvsDestinationState, type ServiceKey as IpvsKey } from '../kernel/ipvs-codec.ts';
+import type { IpvsBackend } from '../backends/ipvs/backend.ts';
+import { realServerId } from '../backends/ipvs/desired.ts';
+import type { ServiceKey } from '../model/names.ts';
+import type { Problem } from '../model/problem.ts';
+import type { Agent } from './agent.ts';
+
+export interface RealServerStatus {
+  /** "10.244.1.5:8080" */
+  readonly address: string;
+  readonly weight: number;
+  readonly activeConnections: number;
+  readonly inactiveConnections: number;
+  /** serving: as planned; missing: planned and not in the kernel; extra: in the kernel and not planned. */
+  readonly state: 'serving' | 'missing' | 'extra';
+}
+
+export interface VirtualServerStatus {
+  readonly protocol: string;
+  /** "10.96.0.1:443" */
+  readonly address: string;
+  readonly scheduler: string;
+  readonly affinitySeconds: number;
+  readonly realServers: readonly RealServerStatus[];
+}
+
+export interface ServiceStatus {
+  /** "namespace/name" */
+  readonly service: string;
+  readonly virtualServers: readonly VirtualServerStatus[];
+}
+
+export interface AgentStatus {
+  readonly node: string;
+  readonly mode: 'ipvs';
+  readonly scheduler: string;
+  readonly syncs: number;
+  /** False before the first sync, and while anything is not programmed. */
+  readonly isSynced: boolean;
+  readonly lastSync: { readonly operations: number; readonly durationMs: number; readonly failedServices: readonly string[] } | null;
+  readonly lastError: string;
+  readonly pendingServices: number;
+  readonly services: readonly ServiceStatus[];
+  /** Virtual servers that others made: "TCP 192.0.2.1:80". They are left alone. */
+  readonly foreignVirtualServers: readonly string[];
+  readonly problems: readonly Problem[];
+}
+
+/** What status reads from the kernel. */
+export interface ConnectionSource {
+  destinations(key: IpvsKey): Promise<readonly IpvsDestinationState[]>;
+}
+
+/**
+ * Collects the status. With `only`, the Services whose "namespace/name" it accepts; others cost nothing. Each virtual server costs
+ * one dump of its real servers.
+ */
+export async function collectStatus(
+  agent: Agent,
+  backend: IpvsBackend,
+  kernel: ConnectionSource,
+  only: (key: ServiceKey) => boolean = () => true,
+): Promise<AgentStatus> {
+  const { syncs, lastReport, lastError, pendingServices } = agent.status;
+  const services: ServiceStatus[] = [];
+  for (const key of [...agent.serviceKeys()].filter(only).sort()) {
+    const virtualServers: VirtualServerStatus[] = [];
+    for (const virtualServer of backend.virtualServersOf(key)) {
+      virtualServers.push(await virtualServerStatus(virtualServer, kernel));
+    }
+    services.push({ service: key, virtualServers });
+  }
+  return {
+    node: agent.nodeOptions.nodeName,
+    mode: 'ipvs',
+    scheduler: agent.nodeOptions.scheduler,
+    syncs,
+    isSynced: lastReport !== null && lastReport.failed.length === 0 && lastError === '' && pendingServices === 0,
+    lastSync:
+      lastReport === null
+        ? null
+        : { operations: lastReport.operations, durationMs: lastReport.durationMs, failedServices: lastReport.failed },
+    lastError,
+    pendingServices,
+    services,
+    foreignVirtualServers: backend.foreignVirtualServers(),
+    problems: agent.problems(),
+  };
+}
+
+async function virtualServerStatus(
+  { service, realServers }: ReturnType<IpvsBackend['virtualServersOf']>[number],
+  kernel: ConnectionSource,
+): Promise<VirtualServerStatus> {
+  const found = new Map((await kernel.destinations(service)).map((each) => [realServerId(each), each]));
+  const planned: RealServerStatus[] = realServers.map((server) => {
+    const state = found.get(realServerId(server));
+    found.delete(realServerId(server));
+    return {
+      address: formatEndpoint(server.address, server.port),
+      weight: state?.weight ?? server.weight,
+      activeConnections: state?.activeConnections ?? 0,
+      inactiveConnections: state?.inactiveConnections ?? 0,
+      state: state === undefined ? 'missing' : 'serving',
+    };
+  });
+  const extra: RealServerStatus[] = [...found.values()].map((state) => ({
+    address: formatEndpoint(state.address, state.port),
+    weight: state.weight,
+    activeConnections: state.activeConnections,
+    inactiveConnections: state.inactiveConnections,
+    state: 'extra',
+  }));
+  return {
+    protocol: formatProtocol(service.protocol),
+    address: formatServiceKey(service).split(' ')[1] ?? '',
+    scheduler: service.scheduler,
+    affinitySeconds: service.timeoutSeconds,
+    realServers: [...planned, ...extra],
+  };
+}

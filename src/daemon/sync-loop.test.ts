@@ -1,0 +1,136 @@
+import { describe, expect, it } from 'vitest';
+import { SyncLoop, type SyncReason, type Timers } from './sync-loop.ts';
+
+/** A clock that stands still until it is told to move. */
+class FakeTimers implements Timers {
+  private atMs = 0;
+  private readonly pending = new Map<object, { atMs: number; callback: () => void }>();
+
+  now(): number {
+    return this.atMs;
+  }
+
+  set(callback: () => void, delayMs: number): unknown {
+    const timer = {};
+    this.pending.set(timer, { atMs: this.atMs + delayMs, callback });
+    return timer;
+  }
+
+  clear(timer: unknown): void {
+    this.pending.delete(timer as object);
+  }
+
+  async advance(byMs: number): Promise<void> {
+    this.atMs += byMs;
+    for (const [timer, { atMs, callback }] of this.pending) {
+      if (atMs > this.atMs) continue;
+      this.pending.delete(timer);
+      callback();
+    }
+    await settle();
+  }
+
+  get delaysMs(): number[] {
+    return [...this.pending.values()].map(({ atMs }) => atMs - this.atMs);
+  }
+}
+
+/** Lets every promise that can go on do so. */
+function settle(): Promise<void> {
+  return new Promise((resolve) => setImmediate(resolve));
+}
+
+function makeLoop(minIntervalMs = 0) {
+  const timers = new FakeTimers();
+  const reasons: SyncReason[] = [];
+  const results: boolean[] = [];
+  const gates: (() => void)[] = [];
+  let isGated = false;
+  const errors: unknown[] = [];
+  const loop = new SyncLoop(
+    async (reason) => {
+      reasons.push(reason);
+      if (isGated) await new Promise<void>((resolve) => gates.push(resolve));
+      return { needsRetry: results.shift() ?? false };
+    },
+    (error) => errors.push(error),
+    { minIntervalMs, retryInitialMs: 100, retryMaxMs: 400, timers },
+  );
+  return { timers, reasons, results, loop, gate: () => (isGated = true), open: () => gates.shift()?.() };
+}
+
+describe('SyncLoop', () => {
+  it('runs at once when nothing runs', async () => {
+    const { loop, reasons } = makeLoop();
+    loop.request();
+    await loop.idle();
+    expect(reasons).toEqual(['request']);
+  });
+
+  it('merges requests during a run into one more run', async () => {
+    const { loop, reasons, gate, open } = makeLoop();
+    gate();
+    loop.request();
+    loop.request();
+    loop.request();
+    open();
+    await settle();
+    expect(reasons).toEqual(['request', 'request']);
+    open();
+    await loop.idle();
+    expect(reasons).toHaveLength(2);
+  });
+
+  it('waits for the minimum interval after the end of a run', async () => {
+    const { loop, reasons, timers } = makeLoop(50);
+    loop.request();
+    await loop.idle();
+    loop.request();
+    await timers.advance(49);
+    expect(reasons).toHaveLength(1);
+    await timers.advance(1);
+    expect(reasons).toHaveLength(2);
+  });
+
+  it('retries with a delay that doubles up to its limit and is reset by a clean run', async () => {
+    const { loop, reasons, timers, results } = makeLoop();
+    results.push(true, true, true, true, true, false, true);
+    loop.request();
+    await loop.idle();
+    const delays: number[] = [];
+    for (let i = 0; i < 5; i++) {
+      delays.push(...timers.delaysMs);
+      await timers.advance(timers.delaysMs[0] ?? 0);
+    }
+    expect(delays).toEqual([100, 200, 400, 400, 400]);
+    expect(timers.delaysMs).toEqual([]);
+    loop.request();
+    await loop.idle();
+    expect(timers.delaysMs).toEqual([100]);
+    expect(reasons).toEqual(['request', 'retry', 'retry', 'retry', 'retry', 'retry', 'request']);
+  });
+
+  it('retries in time although requests keep coming', async () => {
+    const { loop, reasons, timers, results } = makeLoop();
+    results.push(...Array.from({ length: 20 }, () => true));
+    for (let i = 0; i < 10; i++) {
+      loop.request();
+      await loop.idle();
+      await timers.advance(20);
+    }
+    expect(reasons.filter((reason) => reason === 'retry').length).toBeGreaterThanOrEqual(1);
+  });
+
+  it('starts nothing after stop and waits for the run that goes on', async () => {
+    const { loop, reasons, gate, open } = makeLoop();
+    gate();
+    loop.request();
+    loop.request();
+    const stopped = loop.stop();
+    open();
+    await stopped;
+    loop.request();
+    await settle();
+    expect(reasons).toHaveLength(1);
+  });
+});

@@ -1,0 +1,138 @@
+// Runs the sync: when asked, never twice at once, never too often, and again after a failure. Guarantees:
+//  1. A request while nothing runs starts a run at once, unless the last run ended less than `minIntervalMs` ago: then when that has passed.
+//  2. Requests during a run or a pause are merged into one run.
+//  3. A run that asks for a retry is repeated after a pause that doubles from `retryInitialMs` to `retryMaxMs`; a clean run resets it.
+//  4. `stop` lets a running sync end and starts no other.
+// The clock is injected.
+
+/** setTimeout and clearTimeout, or a test's own. Times in milliseconds. */
+export interface Timers {
+  now(): number;
+  set(callback: () => void, delayMs: number): unknown;
+  clear(timer: unknown): void;
+}
+
+export interface SyncLoopOptions {
+  readonly minIntervalMs: number;
+  readonly retryInitialMs: number;
+  readonly retryMaxMs: number;
+  readonly timers: Timers;
+}
+
+/** Why a run starts: something was requested, or the last one asked for a retry. */
+export type SyncReason = 'request' | 'retry';
+
+export class SyncLoop {
+  private readonly run: (reason: SyncReason) => Promise<{ readonly needsRetry: boolean }>;
+  private readonly onError: (error: unknown) => void;
+  private readonly options: SyncLoopOptions;
+  private isRequested = false;
+  private isStopped = false;
+  private isRetryDue = false;
+  private running: Promise<void> | null = null;
+  private requestTimer: unknown = null;
+  private retryTimer: unknown = null;
+  private retryDelayMs: number;
+  private lastEndMs = Number.NEGATIVE_INFINITY;
+  private readonly idleWaiters: (() => void)[] = [];
+
+  /** `run` must not reject for expected failures; if it rejects all the same, `onError` hears it and a retry follows. */
+  constructor(
+    run: (reason: SyncReason) => Promise<{ readonly needsRetry: boolean }>,
+    onError: (error: unknown) => void,
+    options: SyncLoopOptions,
+  ) {
+    if (options.retryInitialMs <= 0 || options.retryMaxMs < options.retryInitialMs) throw new Error('bad retry interval');
+    this.run = run;
+    this.onError = onError;
+    this.options = options;
+    this.retryDelayMs = options.retryInitialMs;
+  }
+
+  /** Asks for a run. Cheap; call it as often as you like. */
+  request(): void {
+    if (this.isStopped) return;
+    this.isRequested = true;
+    this.schedule();
+  }
+
+  /** Resolves when no run is going on and none was requested (a waiting retry does not count). */
+  idle(): Promise<void> {
+    if (this.running === null && !this.isRequested) return Promise.resolve();
+    return new Promise((resolve) => this.idleWaiters.push(resolve));
+  }
+
+  async stop(): Promise<void> {
+    this.isStopped = true;
+    this.isRequested = false;
+    this.clearTimers();
+    await this.running;
+    this.wakeWaiters();
+  }
+
+  private schedule(): void {
+    if (this.running !== null || this.requestTimer !== null) return;
+    const waitMs = this.lastEndMs + this.options.minIntervalMs - this.options.timers.now();
+    if (waitMs <= 0) this.start('request');
+    else
+      this.requestTimer = this.options.timers.set(() => {
+        this.requestTimer = null;
+        if (this.running === null) this.start('request');
+      }, waitMs);
+  }
+
+  private start(reason: SyncReason): void {
+    if (this.isStopped) return;
+    if (reason === 'request') this.isRequested = false;
+    this.running = this.runOnce(reason);
+  }
+
+  private async runOnce(reason: SyncReason): Promise<void> {
+    let needsRetry = true;
+    try {
+      ({ needsRetry } = await this.run(reason));
+    } catch (error) {
+      this.onError(error);
+    }
+    this.lastEndMs = this.options.timers.now();
+    this.running = null;
+    if (this.isStopped) return;
+    this.planRetry(reason, needsRetry);
+    if (this.isRetryDue) this.retryNow();
+    else if (this.isRequested) this.schedule();
+    else this.wakeWaiters();
+  }
+
+  /** A waiting retry keeps its time whatever else is requested meanwhile: a busy node must not starve it. */
+  private planRetry(reason: SyncReason, needsRetry: boolean): void {
+    if (!needsRetry) {
+      this.clearTimers();
+      this.isRetryDue = false;
+      this.retryDelayMs = this.options.retryInitialMs;
+      return;
+    }
+    if (reason === 'retry') this.retryDelayMs = Math.min(this.retryDelayMs * 2, this.options.retryMaxMs);
+    if (this.retryTimer !== null || this.isRetryDue) return;
+    this.retryTimer = this.options.timers.set(() => {
+      this.retryTimer = null;
+      this.isRetryDue = true;
+      if (this.running === null) this.retryNow();
+    }, this.retryDelayMs);
+  }
+
+  private retryNow(): void {
+    this.isRetryDue = false;
+    this.start('retry');
+  }
+
+  private clearTimers(): void {
+    if (this.requestTimer !== null) this.options.timers.clear(this.requestTimer);
+    if (this.retryTimer !== null) this.options.timers.clear(this.retryTimer);
+    this.requestTimer = null;
+    this.retryTimer = null;
+  }
+
+  private wakeWaiters(): void {
+    for (const resolve of this.idleWaiters.splice(0)) resolve();
+  }
+}

@@ -1,0 +1,106 @@
+// HTTP over a unix socket that only root can open: the way in which our own commands talk to a running agent.
+// Limits: one small GET per connection, header time and size as below, and a slow reader never holds up a sync.
+
+import { chmodSync, mkdirSync, rmSync } from 'node:fs';
+import { createServer, request, type Server } from 'node:http';
+import { dirname } from 'node:path';
+import { PointsmanError, errorLine, hasCode } from '../model/errors.ts';
+
+/** Where the agent listens unless told otherwise. */
+export const AGENT_SOCKET = '/run/pointsman/agent.sock';
+
+const MAX_HEADER_BYTES = 8192;
+const MAX_CONNECTIONS = 16;
+const REQUEST_TIMEOUT_MS = 10_000;
+const MAX_ANSWER_BYTES = 256 << 20;
+
+/** Answers one path; the value becomes the JSON body. Throws PointsmanError for what the caller did wrong. */
+export type JsonRoute = (query: URLSearchParams) => Promise<unknown>;
+
+/** Listens on `path` (made with its folder, both for root alone; a stale socket file is replaced). */
+export async function serveAgentSocket(path: string, routes: Readonly<Record<string, JsonRoute>>): Promise<{ close(): Promise<void> }> {
+  mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
+  if (await isAnswering(path)) {
+    throw new PointsmanError('USAGE', `another agent answers on ${path}; stop it first, or give this one --socket PATH`, { path });
+  }
+  rmSync(path, { force: true });
+  const server = createServer({ maxHeaderSize: MAX_HEADER_BYTES, requestTimeout: REQUEST_TIMEOUT_MS }, (incoming, response) => {
+    const url = new URL(incoming.url ?? '/', 'http://agent');
+    const route = Object.hasOwn(routes, url.pathname) ? routes[url.pathname] : undefined;
+    const answer = (status: number, body: unknown): void => {
+      response.writeHead(status, { 'content-type': 'application/json', connection: 'close' });
+      response.end(JSON.stringify(body));
+    };
+    if (incoming.method !== 'GET') return answer(405, { error: 'only GET is served here' });
+    if (route === undefined) return answer(404, { error: `no such path: ${url.pathname}` });
+    route(url.searchParams).then(
+      (body) => answer(200, body),
+      (error) => answer(hasCode(error, 'USAGE') ? 400 : 500, { error: errorLine(error) }),
+    );
+  });
+  server.maxConnections = MAX_CONNECTIONS;
+  await listen(server, path);
+  chmodSync(path, 0o600);
+  return {
+    close: () =>
+      new Promise((resolve) => {
+        server.closeAllConnections();
+        server.close(() => resolve());
+      }),
+  };
+}
+
+function listen(server: Server, path: string): Promise<void> {
+  return new Promise((resolve, reject) => {
+    server.once('error', reject);
+    // The file is born closed to others: between listen and chmod nobody else may connect.
+    const previous = process.umask(0o177);
+    server.listen(path, () => resolve());
+    process.umask(previous);
+  });
+}
+
+async function isAnswering(path: string): Promise<boolean> {
+  try {
+    await askAgent(path, '/ping');
+    return true;
+  } catch (error) {
+    return !hasCode(error, 'AGENT_UNREACHABLE');
+  }
+}
+
+/** Asks a running agent; the parsed JSON body. Throws AGENT_UNREACHABLE when none answers. */
+export function askAgent(path: string, target: string): Promise<unknown> {
+  return new Promise((resolve, reject) => {
+    const outgoing = request({ socketPath: path, path: target, timeout: REQUEST_TIMEOUT_MS }, (response) => {
+      const parts: Buffer[] = [];
+      let bytes = 0;
+      response.on('data', (part: Buffer) => {
+        bytes += part.length;
+        if (bytes > MAX_ANSWER_BYTES) outgoing.destroy(new PointsmanError('LIMIT_EXCEEDED', `the agent's answer is larger than ${MAX_ANSWER_BYTES} bytes`));
+        else parts.push(part);
+      });
+      response.on('end', () => {
+        try {
+          const body = JSON.parse(Buffer.concat(parts).toString('utf8')) as { error?: string };
+          if (response.statusCode === 200) resolve(body);
+          else reject(new PointsmanError('AGENT_UNREACHABLE', `the agent answered ${response.statusCode}: ${body.error ?? ''}`));
+        } catch (error) {
+          reject(unreachable(path, error));
+        }
+      });
+    });
+    outgoing.on('timeout', () => outgoing.destroy(new Error(`no answer within ${REQUEST_TIMEOUT_MS} ms`)));
+    outgoing.on('error', (error) => reject(error instanceof PointsmanError ? error : unreachable(path, error)));
+    outgoing.end();
+  });
+}
+
+function unreachable(path: string, error: unknown): PointsmanError {
+  return new PointsmanError(
+    'AGENT_UNREACHABLE',
+    `no agent answers on ${path} (${errorLine(error)}); start it with "pointsman run", as root on this node`,
+    { path },
+    { cause: error },
+  );
+}

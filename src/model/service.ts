@@ -1,0 +1,307 @@
+// One Service object projected to what forwarding depends on: compact, validated, defaults filled in. No raw object is kept.
+// A bad field is reported and everything else goes on; no JSON value makes this throw. Which endpoints serve it is decided in plan/.
+// Source: Kubernetes API v1 and kube-proxy 1.36 (serviceport.go); spec of the service model, 1.2.
+
+import {
+  objectOf,
+  isAbsent,
+  member,
+  NO_PROBLEMS,
+  ProblemList,
+  readChoice,
+  readInteger,
+  readList,
+  readTimeMs,
+} from './fields.ts';
+import {
+  familyOf,
+  isLinkLocal,
+  isLoopback,
+  isMulticastOrBroadcast,
+  isUnspecified,
+  parseCidr,
+  parseIp,
+  prefixLengthOf,
+  type Cidr,
+  type Family,
+  type IpAddress,
+} from './ip.ts';
+import { isDnsLabel, isPortName, LABEL_PROXY_NAME, serviceKey, type ServiceKey } from './names.ts';
+import type { Problem } from './problem.ts';
+
+/** Transport protocols in the API's spelling. */
+export const PROTOCOLS = ['TCP', 'UDP', 'SCTP'] as const;
+export type Protocol = (typeof PROTOCOLS)[number];
+
+/** One port of a Service. */
+export interface ServicePortRecord {
+  /** DNS label, '' when unnamed. With the protocol it is unique in its Service. */
+  readonly name: string;
+  readonly protocol: Protocol;
+  /** 1 to 65535; with the protocol unique in its Service. */
+  readonly port: number;
+  /** 1 to 65535, 0 = none; otherwise with the protocol unique in its Service. */
+  readonly nodePort: number;
+}
+
+/** What forwarding depends on of a Service. Equal records forward equally. */
+export interface ServiceRecord {
+  readonly key: ServiceKey;
+  /** creationTimestamp in ms since the epoch, 0 = unknown. */
+  readonly createdAtMs: number;
+  /** default/kubernetes and cluster DNS (label k8s-app: kube-dns). */
+  readonly isCritical: boolean;
+  readonly type: 'ClusterIP' | 'NodePort' | 'LoadBalancer';
+  /** Never empty; in the order of the spec. */
+  readonly ports: readonly ServicePortRecord[];
+  /** Never empty, at most one of each family, in the order of the spec. Families without one have no frontends at all. */
+  readonly clusterIPs: readonly IpAddress[];
+  /** Without repetition and without those in the two other lists, in the order of the spec. */
+  readonly externalIPs: readonly IpAddress[];
+  /** status.loadBalancer.ingress of ipMode VIP; without repetition and without clusterIPs, in the order of the status. */
+  readonly loadBalancerIPs: readonly IpAddress[];
+  /** Who may use the load-balancer IPs, both families: null = everybody. See sourceRangesOf. */
+  readonly loadBalancerSourceRanges: readonly Cidr[] | null;
+  /** ClientIP affinity: 1 to 86400, 0 = none. */
+  readonly affinitySeconds: number;
+  /** externalTrafficPolicy is Local, and the Service can be reached from outside by its type. */
+  readonly isExternalLocal: boolean;
+  /** internalTrafficPolicy is Local. */
+  readonly isInternalLocal: boolean;
+  /** 1 to 65535, 0 = none. Only a LoadBalancer with isExternalLocal has one. */
+  readonly healthCheckNodePort: number;
+}
+
+/** What became of an object: null when it yields nothing, and what was wrong with it. */
+export interface Projection<T> {
+  readonly record: T | null;
+  readonly problems: readonly Problem[];
+}
+
+/** Affinity timeout where the API's default is missing (three hours), and the API's upper limit (a day). */
+const DEFAULT_AFFINITY_SECONDS = 10_800;
+const MAX_AFFINITY_SECONDS = 86_400;
+
+/**
+ * Projects a Service. `record` is null, without a problem, for Services that are not ours to serve: headless, ExternalName, or served by
+ * another proxy (label). Without a usable name, cluster IP or port it is null with a problem.
+ */
+export function projectService(object: unknown): Projection<ServiceRecord> {
+  const metadata = member(object, 'metadata');
+  const name = member(metadata, 'name');
+  const namespace = namespaceOf(object);
+  if (typeof name !== 'string' || !isDnsLabel(name) || namespace === null) return unnamed(object);
+  const key = serviceKey(namespace, name);
+  const labels = objectOf(member(metadata, 'labels'));
+  const spec = member(object, 'spec');
+  if (isNotServed(labels, spec)) return { record: null, problems: NO_PROBLEMS };
+
+  const problems = new ProblemList(`Service ${key}`);
+  const clusterIPs = readClusterIPs(spec, problems);
+  const ports = readPorts(spec, problems);
+  if (clusterIPs.length === 0 || ports.length === 0) return { record: null, problems: problems.list() };
+
+  const type = readChoice(
+    member(spec, 'type'),
+    'spec.type',
+    problems,
+    ['ClusterIP', 'NodePort', 'LoadBalancer'],
+    'ClusterIP',
+  );
+  const loadBalancerIPs = readIngress(object, problems).filter((address) => !clusterIPs.includes(address));
+  const listedExternalIPs = readExternalIPs(spec, problems);
+  const policies = ['Cluster', 'Local'] as const;
+  const external = member(spec, 'externalTrafficPolicy');
+  const isExternalLocal =
+    readChoice(external, 'spec.externalTrafficPolicy', problems, policies, 'Cluster') === 'Local' &&
+    (type !== 'ClusterIP' || listedExternalIPs.length > 0);
+  const internal = member(spec, 'internalTrafficPolicy');
+  return {
+    record: {
+      key,
+      createdAtMs: readTimeMs(member(metadata, 'creationTimestamp')),
+      isCritical: key === 'default/kubernetes' || member(labels, 'k8s-app') === 'kube-dns',
+      type,
+      ports,
+      clusterIPs,
+      externalIPs: listedExternalIPs.filter(
+        (one) => !clusterIPs.includes(one) && !loadBalancerIPs.includes(one),
+      ),
+      loadBalancerIPs,
+      loadBalancerSourceRanges: readSourceRanges(spec, problems),
+      affinitySeconds: readAffinity(spec, problems),
+      isExternalLocal,
+      isInternalLocal:
+        readChoice(internal, 'spec.internalTrafficPolicy', problems, policies, 'Cluster') === 'Local',
+      healthCheckNodePort:
+        type === 'LoadBalancer' && isExternalLocal ? readHealthCheckNodePort(spec, problems) : 0,
+    },
+    problems: problems.list(),
+  };
+}
+
+/**
+ * The sources that may use load-balancer IPs of a family: null = all, empty = none. A Service with ranges of the other family only
+ * admits nobody of this one: kube-proxy admits everybody there, which opens what its owner meant to close.
+ */
+export function sourceRangesOf(record: ServiceRecord, family: Family): readonly Cidr[] | null {
+  if (record.loadBalancerSourceRanges === null) return null;
+  const ranges = record.loadBalancerSourceRanges.filter((range) => familyOf(range) === family);
+  return ranges.some((range) => prefixLengthOf(range) === 0) ? null : ranges;
+}
+
+/** The namespace of a Service or EndpointSlice, 'default' when absent; null when it is no valid one. */
+export function namespaceOf(object: unknown): string | null {
+  const namespace = member(member(object, 'metadata'), 'namespace');
+  if (isAbsent(namespace)) return 'default';
+  return typeof namespace === 'string' && isDnsLabel(namespace) ? namespace : null;
+}
+
+function unnamed(object: unknown): Projection<ServiceRecord> {
+  const problems = new ProblemList('Service ?');
+  const metadata = member(object, 'metadata');
+  const field = namespaceOf(object) === null ? 'metadata.namespace' : 'metadata.name';
+  const value = member(metadata, field === 'metadata.name' ? 'name' : 'namespace');
+  problems.invalid(
+    field,
+    value,
+    'the Service is skipped',
+    'use lower-case letters, digits and hyphens, at most 63',
+  );
+  return { record: null, problems: problems.list() };
+}
+
+/** Services that other programs serve, and those that need no proxy. */
+function isNotServed(labels: unknown, spec: unknown): boolean {
+  const clusterIP = primaryClusterIP(spec);
+  return (
+    member(labels, LABEL_PROXY_NAME) !== undefined ||
+    member(spec, 'type') === 'ExternalName' ||
+    clusterIP === 'None'
+  );
+}
+
+function readPorts(spec: unknown, problems: ProblemList): ServicePortRecord[] {
+  const items = readList(member(spec, 'ports'), 'spec.ports', problems, MAX_LIST_LENGTH);
+  if (items.length === 0)
+    problems.add(
+      'InvalidField',
+      'spec.ports',
+      'it has no ports: the Service is skipped',
+      'give it at least one port',
+    );
+  const ports: ServicePortRecord[] = [];
+  const taken = new Set<string>();
+  items.forEach((item, index) => {
+    const port = readPort(item, `spec.ports[${index}]`, problems, taken);
+    if (port !== null) ports.push(port);
+  });
+  return ports;
+}
+
+/** One port, or null when it must be left out. `taken` holds what earlier ports use. */
+function readPort(
+  item: unknown,
+  field: string,
+  problems: ProblemList,
+  taken: Set<string>,
+): ServicePortRecord | null {
+  const protocol = readProtocol(member(item, 'protocol'), `${field}.protocol`, problems);
+  const name = readPortName(member(item, 'name'), `${field}.name`, problems);
+  const port = readPortNumber(member(item, 'port'), `${field}.port`, problems);
+  if (protocol === null || name === null || port === null) return null;
+  for (const [what, id] of [
+    ['name', `name ${name} ${protocol}`],
+    ['port', `port ${port} ${protocol}`],
+  ] as const) {
+    if (!taken.has(id)) continue;
+    problems.add(
+      'InvalidField',
+      `${field}.${what}`,
+      `an earlier port has the same ${what} and protocol: this one is left out`,
+      `make each ${what} unique`,
+    );
+    return null;
+  }
+  let nodePort = readInteger(member(item, 'nodePort'), `${field}.nodePort`, problems, {
+    min: 0,
+    max: 65_535,
+    fallback: 0,
+  });
+  if (nodePort !== 0 && taken.has(`nodePort ${nodePort} ${protocol}`)) {
+    problems.add(
+      'InvalidField',
+      `${field}.nodePort`,
+      'an earlier port has the same node port and protocol: this one has none',
+      'make each node port unique',
+    );
+    nodePort = 0;
+  }
+  taken
+    .add(`name ${name} ${protocol}`)
+    .add(`port ${port} ${protocol}`)
+    .add(`nodePort ${nodePort} ${protocol}`);
+  return { name, protocol, port, nodePort };
+}
+
+/** A protocol, TCP when absent; null, reported, when Pointsman cannot forward it. */
+export function readProtocol(value: unknown, field: string, problems: ProblemList): Protocol | null {
+  if (isAbsent(value)) return 'TCP';
+  const protocol = PROTOCOLS.find((one) => one === value);
+  if (protocol === undefined)
+    problems.invalid(field, value, 'the port is left out', `use one of ${PROTOCOLS.join(', ')}`);
+  return protocol ?? null;
+}
+
+/** A port name, '' when absent; null, reported, when it is no DNS label. */
+export function readPortName(value: unknown, field: string, problems: ProblemList): string | null {
+  if (isAbsent(value)) return '';
+  if (typeof value === 'string' && isPortName(value)) return value;
+  problems.invalid(
+    field,
+    value,
+    'the port is left out',
+    'use lower-case letters, digits and hyphens, at most 63',
+  );
+  return null;
+}
+
+/** A required port number; null, reported, when it is none of 1 to 65535. */
+export function readPortNumber(value: unknown, field: string, problems: ProblemList): number | null {
+  if (typeof value === 'number' && Number.isInteger(value) && value >= 1 && value <= 65_535) return value;
+  problems.invalid(field, value, 'the port is left out', 'use a whole number from 1 to 65535');
+  return null;
+}
+
+function readAffinity(spec: unknown, problems: ProblemList): number {
+  const affinity = readChoice(
+    member(spec, 'sessionAffinity'),
+    'spec.sessionAffinity',
+    problems,
+    ['None', 'ClientIP'],
+    'None',
+  );
+  if (affinity === 'None') return 0;
+  const timeout = member(member(member(spec, 'sessionAffinityConfig'), 'clientIP'), 'timeoutSeconds');
+  return readInteger(timeout, 'spec.sessionAffinityConfig.clientIP.timeoutSeconds', problems, {
+    min: 1,
+    max: MAX_AFFINITY_SECONDS,
+    fallback: DEFAULT_AFFINITY_SECONDS,
+  });
+}
+
+function readHealthCheckNodePort(spec: unknown, problems: ProblemList): number {
+  const range = { min: 0, max: 65_535, fallback: 0 };
+  const port = readInteger(member(spec, 'healthCheckNodePort'), 'spec.healthCheckNodePort', problems, range);
+  if (port === 0) {
+    const remedy = 'a cluster allocates one; give it in a manifest if a load balancer checks this node';
+    problems.add(
+      'InvalidField',
+      'spec.healthCheckNodePort',
+      'there is none: load balancers cannot check this Service',
+      remedy,
+    );
+  }
+  return port;
+}
+

@@ -1,0 +1,189 @@
+// The cluster as known by now: projected Services, EndpointSlices and Nodes, fed by events. In memory only, no input or output.
+// Guarantees: the state depends only on the last event of each object, not on the order between objects; an event costs what its own
+// Service costs, never what the table costs; an event that changes no record reports no change (re-lists and status updates are free).
+
+import { projectEndpointSlice, sliceIdentity, type SliceRecord } from './endpoints.ts';
+import { isSameData } from './equal.ts';
+import { Interner } from './interner.ts';
+import { compareText } from './ip.ts';
+import { member } from './fields.ts';
+import type { ServiceKey } from './names.ts';
+import { projectNode, type NodeRecord } from './node.ts';
+import type { ClusterEvent, ClusterObject } from './objects.ts';
+import type { Problem } from './problem.ts';
+import { namespaceOf, projectService, type ServiceRecord } from './service.ts';
+
+/** What an event changed. */
+export interface SnapshotChange {
+  /** Services whose record or slices changed, came or went; without repetition. */
+  readonly services: readonly ServiceKey[];
+  /** True when the record of a Node changed, came or went. */
+  readonly isNodeChanged: boolean;
+}
+
+/** A Service that yields entries, and its slices. */
+export interface SnapshotEntry {
+  readonly service: ServiceRecord;
+  /** Sorted by name. */
+  readonly slices: readonly SliceRecord[];
+}
+
+/** What is kept under a key: slices may come before their Service and stay behind it. */
+interface Slot {
+  readonly service: ServiceRecord | null;
+  readonly slices: readonly SliceRecord[];
+}
+
+const NO_CHANGE: SnapshotChange = { services: [], isNodeChanged: false };
+const NO_SLICES: readonly SliceRecord[] = [];
+
+export class Snapshot {
+  private readonly slots = new Map<ServiceKey, Slot>();
+  /** The Service of each slice, by "namespace/name" of the slice: a slice may be labelled anew. */
+  private readonly serviceOfSlice = new Map<string, ServiceKey>();
+  private readonly nodeRecords = new Map<string, NodeRecord>();
+  /** Only of objects that have some, by "kind namespace/name". */
+  private readonly problemsOf = new Map<string, readonly Problem[]>();
+  private readonly interner = new Interner();
+
+  /** Takes in one event. Never throws on an object's content. */
+  apply(event: ClusterEvent): SnapshotChange {
+    if (event.type === 'delete') return this.remove(event.kind, event.namespace, event.name);
+    switch (event.object.kind) {
+      case 'Service':
+        return this.applyService(event.object);
+      case 'EndpointSlice':
+        return this.applySlice(event.object);
+      case 'Node':
+        return this.applyNode(event.object);
+      default:
+        return NO_CHANGE; // other kinds are not ours; whoever feeds us may pass them on
+    }
+  }
+
+  /** Keys of the Services that yield entries, in no particular order. */
+  *services(): IterableIterator<ServiceKey> {
+    for (const [key, slot] of this.slots) if (slot.service !== null) yield key;
+  }
+
+  /** A Service with its slices; undefined when there is no such Service or it yields no entries. */
+  get(key: ServiceKey): SnapshotEntry | undefined {
+    const slot = this.slots.get(key);
+    return slot === undefined || slot.service === null
+      ? undefined
+      : { service: slot.service, slices: slot.slices };
+  }
+
+  node(name: string): NodeRecord | undefined {
+    return this.nodeRecords.get(name);
+  }
+
+  nodes(): IterableIterator<NodeRecord> {
+    return this.nodeRecords.values();
+  }
+
+  /** What is wrong with the objects at present, sorted by object. */
+  problems(): Problem[] {
+    return [...this.problemsOf.values()].flat().sort((a, b) => compareText(a.object, b.object));
+  }
+
+  private applyService(object: ClusterObject): SnapshotChange {
+    const { record, problems } = projectService(object);
+    const name = member(member(object, 'metadata'), 'name');
+    const namespace = namespaceOf(object);
+    const id = `${namespace}/${String(name)}`;
+    this.setProblems(`Service ${id}`, problems);
+    // An object without a valid name is nobody's new version.
+    if (record === null && (typeof name !== 'string' || namespace === null)) return NO_CHANGE;
+    return this.setService(record?.key ?? (id as ServiceKey), record);
+  }
+
+  private setService(key: ServiceKey, record: ServiceRecord | null): SnapshotChange {
+    const slot = this.slots.get(key);
+    if (isSameData(slot?.service ?? null, record)) return NO_CHANGE;
+    this.setSlot(key, { service: record, slices: slot?.slices ?? NO_SLICES });
+    return { services: [key], isNodeChanged: false };
+  }
+
+  private applySlice(object: ClusterObject): SnapshotChange {
+    const { record, problems } = projectEndpointSlice(object, this.interner);
+    const id = sliceIdentity(object);
+    this.setProblems(`EndpointSlice ${id ?? '?'}`, problems);
+    return id === null ? NO_CHANGE : this.setSlice(id, record);
+  }
+
+  /** Replaces a slice, or removes it for null. */
+  private setSlice(id: string, record: SliceRecord | null): SnapshotChange {
+    const changed: ServiceKey[] = [];
+    const before = this.serviceOfSlice.get(id);
+    if (before !== undefined && before !== record?.serviceKey) {
+      this.setSlices(before, id.slice(id.indexOf('/') + 1), null);
+      this.serviceOfSlice.delete(id);
+      if (this.isServed(before)) changed.push(before);
+    }
+    if (record !== null) {
+      this.serviceOfSlice.set(id, record.serviceKey);
+      const hasChanged = this.setSlices(record.serviceKey, record.name, record);
+      if (hasChanged && this.isServed(record.serviceKey)) changed.push(record.serviceKey);
+    }
+    return changed.length === 0 ? NO_CHANGE : { services: changed, isNodeChanged: false };
+  }
+
+  /** Replaces one slice of a Service in the list sorted by name; false when that changes nothing. */
+  private setSlices(key: ServiceKey, name: string, record: SliceRecord | null): boolean {
+    const slot = this.slots.get(key);
+    const slices = slot?.slices ?? NO_SLICES;
+    const before = slices.find((slice) => slice.name === name);
+    if (
+      record !== null &&
+      before !== undefined &&
+      isSameData({ ...before, triggeredAtMs: 0 }, { ...record, triggeredAtMs: 0 })
+    ) {
+      return false;
+    }
+    const others = slices.filter((slice) => slice !== before);
+    if (record !== null) others.push(record);
+    others.sort((a, b) => compareText(a.name, b.name));
+    this.setSlot(key, { service: slot?.service ?? null, slices: others });
+    return true;
+  }
+
+  private applyNode(object: ClusterObject): SnapshotChange {
+    const { record, problems } = projectNode(object);
+    this.setProblems(`Node ${record?.name ?? '?'}`, problems);
+    if (record === null || isSameData(this.nodeRecords.get(record.name), record)) return NO_CHANGE;
+    this.nodeRecords.set(record.name, record);
+    return { services: [], isNodeChanged: true };
+  }
+
+  private remove(kind: ClusterObject['kind'], namespace: string, name: string): SnapshotChange {
+    const id = `${namespace === '' ? 'default' : namespace}/${name}`;
+    switch (kind) {
+      case 'Service':
+        this.problemsOf.delete(`Service ${id}`);
+        return this.setService(id as ServiceKey, null);
+      case 'EndpointSlice':
+        this.problemsOf.delete(`EndpointSlice ${id}`);
+        return this.setSlice(id, null);
+      case 'Node':
+        this.problemsOf.delete(`Node ${name}`);
+        return this.nodeRecords.delete(name) ? { services: [], isNodeChanged: true } : NO_CHANGE;
+      default:
+        return NO_CHANGE;
+    }
+  }
+
+  private isServed(key: ServiceKey): boolean {
+    return (this.slots.get(key)?.service ?? null) !== null;
+  }
+
+  private setSlot(key: ServiceKey, slot: Slot): void {
+    if (slot.service === null && slot.slices.length === 0) this.slots.delete(key);
+    else this.slots.set(key, slot);
+  }
+
+  private setProblems(id: string, problems: readonly Problem[]): void {
+    if (problems.length === 0) this.problemsOf.delete(id);
+    else this.problemsOf.set(id, problems);
+  }
+}

@@ -1,0 +1,229 @@
+// A stateful stand-in for the kernel behind IpvsKernelPort, for unit tests of the backend. It refuses what the kernel refuses
+// (EEXIST, ESRCH, ENOENT), counts every read and write, and can be told to misbehave. The real kernel is tested in the lab.
+
+import { KernelError, PointsmanError } from '../src/model/errors.ts';
+import type { Family, IpAddress } from '../src/model/ip.ts';
+import type { AddressFailure, IpvsKernelPort, MemberFailure, SetChange, TableRules } from '../src/backends/ipvs/port.ts';
+import type { Table } from '../src/backends/ipvs/render-rules.ts';
+import { kernelSetName, type SetName } from '../src/backends/ipvs/sets.ts';
+import { formatMember, type SetMember } from '../src/kernel/ipset-codec.ts';
+import { formatOperationObject, type IpvsFailure, type IpvsOperation } from '../src/kernel/ipvs.ts';
+import { formatEndpoint, formatServiceKey, type IpvsDestination, type IpvsService, type ServiceKey } from '../src/kernel/ipvs-codec.ts';
+
+interface FakeService {
+  service: IpvsService;
+  readonly destinations: Map<string, IpvsDestination>;
+}
+
+const ERRNO = { EEXIST: 17, ESRCH: 3, ENOENT: 2, ENOMEM: 12 } as const;
+
+export class FakeIpvsKernel implements IpvsKernelPort {
+  readonly table = new Map<string, FakeService>();
+  readonly sets = new Map<string, Map<string, SetMember>>();
+  readonly rules = new Map<string, Map<string, string[]>>();
+  readonly switches = new Map<string, string>([['kernel/osrelease', '6.1.0']]);
+  addresses: Set<IpAddress> | null = null;
+  /** Every write in order: "NEW_SERVICE TCP 10.96.0.1:443", "ADD KUBE-CLUSTER-IP 10.96.0.1,tcp:443", "BIND 10.96.0.1", ... */
+  writes: string[] = [];
+  /** Every listing read. */
+  lists: string[] = [];
+  /** Operations that match are refused with the errno, each as often as `times` says. */
+  readonly faults: { readonly matches: (write: string) => boolean; readonly errno: keyof typeof ERRNO; times: number }[] = [];
+  /** Once set, the next batch is applied but its answer is lost. */
+  losesNextAnswer = false;
+
+  private refuse(write: string): keyof typeof ERRNO | undefined {
+    const fault = this.faults.find((each) => each.times > 0 && each.matches(write));
+    if (fault === undefined) return undefined;
+    fault.times--;
+    return fault.errno;
+  }
+
+  async services(): Promise<IpvsService[]> {
+    this.lists.push('services');
+    return [...this.table.values()].map(({ service }) => service);
+  }
+
+  service(key: ServiceKey): IpvsService | undefined {
+    return this.table.get(formatServiceKey(key))?.service;
+  }
+
+  async destinations(key: ServiceKey): Promise<IpvsDestination[]> {
+    this.lists.push(`destinations ${formatServiceKey(key)}`);
+    return [...(this.table.get(formatServiceKey(key))?.destinations.values() ?? [])].reverse();
+  }
+
+  timeouts(): { tcpSeconds: number; tcpFinSeconds: number; udpSeconds: number } {
+    return { tcpSeconds: 900, tcpFinSeconds: 120, udpSeconds: 300 };
+  }
+
+  async setMembers(set: SetName, family: Family): Promise<SetMember[] | null> {
+    this.lists.push(`set ${kernelSetName(set, family)}`);
+    const members = this.sets.get(kernelSetName(set, family));
+    return members === undefined ? null : [...members.values()];
+  }
+
+  async boundAddresses(): Promise<IpAddress[] | null> {
+    this.lists.push('addresses');
+    return this.addresses === null ? null : [...this.addresses];
+  }
+
+  async tableRules(family: Family, table: Table): Promise<TableRules> {
+    this.lists.push(`rules ${family} ${table}`);
+    return new Map(this.chains(family, table));
+  }
+
+  private chains(family: Family, table: Table): Map<string, string[]> {
+    const id = `${family} ${table}`;
+    const chains = this.rules.get(id) ?? new Map<string, string[]>();
+    this.rules.set(id, chains);
+    return chains;
+  }
+
+  sysctl(path: string): string | null {
+    return this.switches.get(path) ?? '0';
+  }
+
+  hasRandomFully(): boolean {
+    return true;
+  }
+
+  async applyIpvs(operations: Iterable<IpvsOperation>): Promise<IpvsFailure[]> {
+    const failures: IpvsFailure[] = [];
+    for (const operation of operations) {
+      const write = `${operation.op} ${formatOperationObject(operation)}`;
+      this.writes.push(write);
+      const errno = this.refuse(write) ?? this.applyOne(operation);
+      if (errno !== undefined) {
+        failures.push({ operation, error: new KernelError(operation.op, formatOperationObject(operation), ERRNO[errno], errno) });
+      }
+    }
+    if (this.losesNextAnswer) {
+      this.losesNextAnswer = false;
+      throw new PointsmanError('KERNEL_OVERRUN', 'the kernel lost replies (ENOBUFS)');
+    }
+    return failures;
+  }
+
+  private applyOne(operation: IpvsOperation): keyof typeof ERRNO | undefined {
+    if (!('service' in operation) || operation.service === null) return undefined;
+    const id = formatServiceKey(operation.service);
+    const found = this.table.get(id);
+    if (operation.op === 'NEW_SERVICE') {
+      if (found !== undefined) return 'EEXIST';
+      this.table.set(id, { service: operation.service, destinations: new Map() });
+      return undefined;
+    }
+    if (found === undefined) return 'ESRCH';
+    switch (operation.op) {
+      case 'SET_SERVICE':
+        found.service = operation.service;
+        return undefined;
+      case 'DEL_SERVICE':
+        this.table.delete(id);
+        return undefined;
+      case 'NEW_DEST':
+      case 'SET_DEST':
+      case 'DEL_DEST': {
+        const { address, port } = operation.destination;
+        const destinationId = formatEndpoint(address, port);
+        if (found.destinations.has(destinationId) === (operation.op === 'NEW_DEST')) return operation.op === 'NEW_DEST' ? 'EEXIST' : 'ENOENT';
+        if (operation.op === 'DEL_DEST') found.destinations.delete(destinationId);
+        else found.destinations.set(destinationId, operation.destination);
+        return undefined;
+      }
+      default:
+        return undefined;
+    }
+  }
+
+  async createSet(set: SetName, family: Family): Promise<void> {
+    this.writes.push(`CREATE ${kernelSetName(set, family)}`);
+    this.sets.set(kernelSetName(set, family), new Map());
+  }
+
+  async addMembers(changes: readonly SetChange[]): Promise<MemberFailure[]> {
+    return this.changeMembers('ADD', changes, (members, id, member) => members.set(id, member));
+  }
+
+  async deleteMembers(changes: readonly SetChange[]): Promise<MemberFailure[]> {
+    return this.changeMembers('DEL', changes, (members, id) => members.delete(id));
+  }
+
+  private changeMembers(
+    verb: string,
+    changes: readonly SetChange[],
+    change: (members: Map<string, SetMember>, id: string, member: SetMember) => void,
+  ): MemberFailure[] {
+    const failures: MemberFailure[] = [];
+    for (const { set, family, members } of changes) {
+      const name = kernelSetName(set, family);
+      const held = this.sets.get(name);
+      if (held === undefined) throw new Error(`set ${name} was not created`);
+      for (const member of members) {
+        const write = `${verb} ${name} ${formatMember(member)}`;
+        this.writes.push(write);
+        const errno = this.refuse(write);
+        if (errno === undefined) change(held, formatMember(member), member);
+        else failures.push({ set, family, member, error: new KernelError(verb, formatMember(member), ERRNO[errno], errno) });
+      }
+    }
+    return failures;
+  }
+
+  async createLink(): Promise<void> {
+    this.writes.push('LINK kube-ipvs0');
+    this.addresses ??= new Set();
+  }
+
+  async bind(addresses: readonly IpAddress[]): Promise<AddressFailure[]> {
+    return this.changeAddresses('BIND', addresses, (address) => this.addresses?.add(address));
+  }
+
+  async unbind(addresses: readonly IpAddress[]): Promise<AddressFailure[]> {
+    return this.changeAddresses('UNBIND', addresses, (address) => this.addresses?.delete(address));
+  }
+
+  private changeAddresses(verb: string, addresses: readonly IpAddress[], change: (address: IpAddress) => void): AddressFailure[] {
+    const failures: AddressFailure[] = [];
+    for (const address of addresses) {
+      const write = `${verb} ${address}`;
+      this.writes.push(write);
+      const errno = this.refuse(write);
+      if (errno === undefined) change(address);
+      else failures.push({ address, error: new KernelError(verb, address, ERRNO[errno], errno) });
+    }
+    return failures;
+  }
+
+  async restoreRules(family: Family, text: string): Promise<void> {
+    this.writes.push(`RESTORE ${family}`);
+    let table: Table = 'nat';
+    for (const line of text.split('\n')) {
+      const [word = '', chain = '', ...rest] = line.split(' ');
+      if (line.startsWith('*')) table = line.slice(1) as Table;
+      else if (line.startsWith(':')) this.chains(family, table).set(word.slice(1), []);
+      else if (word === '-A') this.chains(family, table).get(chain)?.push(rest.join(' '));
+      else if (word === '-I') this.chains(family, table).set(chain, [rest.join(' '), ...(this.chains(family, table).get(chain) ?? [])]);
+    }
+  }
+
+  writeSysctl(path: string, value: string): void {
+    this.writes.push(`SYSCTL ${path}=${value}`);
+    this.switches.set(path, value);
+  }
+
+  /** The whole state as sorted text, for comparing kernels. Order of destinations does not count. */
+  dump(): string {
+    const lines: string[] = [];
+    for (const [id, { service, destinations }] of this.table) {
+      const { scheduler, flags, timeoutSeconds, netmask } = service;
+      lines.push(`vs ${id} ${scheduler} ${flags} ${timeoutSeconds} ${netmask}`);
+      for (const [destination, { weight }] of destinations) lines.push(`rs ${id} -> ${destination} ${weight}`);
+    }
+    for (const [name, members] of this.sets) for (const id of members.keys()) lines.push(`set ${name} ${id}`);
+    for (const address of this.addresses ?? []) lines.push(`address ${address}`);
+    for (const [id, chains] of this.rules) for (const [chain, rules] of chains) for (const rule of rules) lines.push(`rule ${id} ${chain} ${rule}`);
+    return lines.sort().join('\n');
+  }
+}
