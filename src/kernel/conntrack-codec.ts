@@ -119,7 +119,11 @@ export function encodeEntryKey(writer: MessageWriter, entry: ConntrackEntry): vo
   if (entry.id !== 0) writer.attrU32Be(CTA.ID, entry.id);
 }
 
-function encodeTuple(writer: MessageWriter, type: number, tuple: TupleFilter & Pick<Partial<ConntrackTuple>, 'icmp'>): void {
+/** Attributes of an entry that hold a tuple. */
+export const TUPLE_ATTR = { ORIGINAL: CTA.TUPLE_ORIG, REPLY: CTA.TUPLE_REPLY } as const;
+
+/** Writes a tuple, or the parts of one that are there, as attribute `type`. */
+export function encodeTuple(writer: MessageWriter, type: number, tuple: TupleFilter & Pick<Partial<ConntrackTuple>, 'icmp'>): void {
   const nest = writer.beginNest(type);
   const { source, destination, protocol, sourcePort, destinationPort, icmp } = tuple;
   const ip = writer.beginNest(TUPLE.IP);

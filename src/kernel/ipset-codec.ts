@@ -114,10 +114,15 @@ export interface SetListPart {
   readonly members: readonly SetMember[];
 }
 
-const PROTOCOL_NAMES: Readonly<Record<number, string>> = { 1: 'icmp', 6: 'tcp', 17: 'udp', 58: 'icmpv6', 132: 'sctp', 136: 'udplite' };
-const PROTOCOL_NUMBERS: Readonly<Record<string, number>> = Object.fromEntries(
-  Object.entries(PROTOCOL_NAMES).map(([number, name]) => [name, Number(number)]),
-);
+const PROTOCOL_NAMES: ReadonlyMap<number, string> = new Map([
+  [1, 'icmp'],
+  [6, 'tcp'],
+  [17, 'udp'],
+  [58, 'icmpv6'],
+  [132, 'sctp'],
+  [136, 'udplite'],
+]);
+const PROTOCOL_NUMBERS: ReadonlyMap<string, number> = new Map([...PROTOCOL_NAMES].map(([number, name]) => [name, number]));
 
 /** A member as `ipset list` prints it: "10.96.0.1,tcp:443", "10.96.0.1,tcp:443,10.0.0.0/8", "443". Unique inside a set. */
 export function formatMember(member: SetMember): string {
@@ -125,7 +130,7 @@ export function formatMember(member: SetMember): string {
   if (member.address !== undefined) parts.push(member.address);
   if (member.port !== undefined) {
     const protocol = member.protocol;
-    parts.push(protocol === undefined ? String(member.port) : `${PROTOCOL_NAMES[protocol] ?? protocol}:${member.port}`);
+    parts.push(protocol === undefined ? String(member.port) : `${PROTOCOL_NAMES.get(protocol) ?? protocol}:${member.port}`);
   }
   if (member.address2 !== undefined) parts.push(formatNetwork(member.address2, member.prefixLength2));
   return parts.join(',') + (member.isException === true ? ' nomatch' : '');
@@ -149,12 +154,14 @@ export function parseMember(type: SetType, family: Family, text: string): SetMem
   if (type === 'bitmap:port') return { port: parsePort(first, bad) };
   const address = parseOfFamily(first, family, bad);
   if (type === 'hash:ip') return { address };
-  const [protocolText = '', portText = ''] = second.split(':', 2);
-  const protocol = PROTOCOL_NUMBERS[protocolText] ?? parseNumber(protocolText, 255, 'protocol', bad);
+  const [protocolText = '', portText = '', ...more] = second.split(':');
+  if (more.length > 0) throw bad('more than one port');
+  const protocol = PROTOCOL_NUMBERS.get(protocolText) ?? parseNumber(protocolText, 255, 'protocol', bad);
   const portal = { address, protocol, port: parsePort(portText, bad) };
   if (type === 'hash:ip,port') return portal;
   if (type === 'hash:ip,port,ip') return { ...portal, address2: parseOfFamily(third, family, bad) };
-  const [address2 = '', prefix] = third.split('/', 2);
+  const [address2 = '', prefix, ...behind] = third.split('/');
+  if (behind.length > 0) throw bad('more than one prefix length');
   const full = family === 'IPv4' ? 32 : 128;
   const prefixLength2 = prefix === undefined ? full : parseNumber(prefix, full, 'prefix length', bad);
   return { ...portal, address2: parseOfFamily(address2, family, bad), prefixLength2, ...exception };

@@ -42,7 +42,7 @@ const DATAGRAMS_PER_TURN = 4;
 /** More objects than any node holds; a dump past it is a hostile or broken stream. */
 const MAX_DUMP_MESSAGES = 4_000_000;
 /** Datagrams without anything for the running request (stale replies, other senders) before it is given up. */
-const MAX_STALE_DATAGRAMS = 100_000;
+const MAX_STALE_DATAGRAMS = 20_000;
 
 /** What moves bytes: the kernel's socket, or in tests a stateful fake. All calls return at once but `wait`. */
 export interface NetlinkTransport {

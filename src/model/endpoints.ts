@@ -12,7 +12,7 @@ import {
   readText,
   readTimeMs,
 } from './fields.ts';
-import type { Interner } from './interner.ts';
+import { packed, type Interner } from './interner.ts';
 import {
   compareText,
   familyOf,
@@ -114,8 +114,8 @@ export function projectEndpointSlice(object: unknown, interner?: Interner): Proj
     return { record: null, problems: problems.list() };
   return {
     record: {
-      name: identity.slice(identity.indexOf('/') + 1),
-      serviceKey: interner === undefined ? key : (interner.text(key) as ServiceKey),
+      name: String(member(metadata, 'name')),
+      serviceKey: key,
       family,
       ports: readPorts(object, problems, interner),
       endpoints: readEndpoints(object, family, problems, interner),
@@ -222,7 +222,7 @@ function readPorts(
     if (protocol === null || name === null || port === null) return;
     ports.push({ name: interner?.text(name) ?? name, protocol, port });
   });
-  return ports;
+  return packed(ports);
 }
 
 function readEndpoints(
@@ -247,7 +247,7 @@ function readEndpoints(
       nodeHints: readHints(member(hints, 'forNodes'), interner),
     });
   }
-  return endpoints;
+  return packed(endpoints);
 }
 
 /** Only the first address counts: the API leaves it open what further ones mean, and its controllers write one. */

@@ -5,6 +5,8 @@ import type { Problem, ProblemReason } from './problem.ts';
 
 /** Problems kept of one object; what comes beyond is only counted. */
 const MAX_PROBLEMS_PER_OBJECT = 16;
+/** Items read of a list that has no limit of its own; etcd's limit on objects keeps real ones far below. */
+export const MAX_LIST_LENGTH = 10_000;
 /** Characters of a refused value shown in a problem. */
 const MAX_QUOTED_LENGTH = 64;
 

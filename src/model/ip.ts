@@ -20,6 +20,14 @@ export type Cidr = string & { readonly [cidrBrand]: true };
 /** Longer texts are refused unread: the longest address with embedded IPv4 has 45 characters. */
 const MAX_TEXT_LENGTH = 64;
 
+/** Character codes. */
+const DOT = 46;
+const ZERO = 48;
+const NINE = 57;
+const COLON = 58;
+const LETTER_A = 97;
+const LETTER_F = 102;
+
 /** Module scratch: every function fills it and is done with it before it returns. */
 const scratch = new Uint8Array(16);
 const other = new Uint8Array(16);
@@ -154,7 +162,7 @@ function readPrefix(text: string, start: number): number {
   if (start >= text.length) return -1;
   let value = 0;
   for (let i = start; i < text.length; i++) {
-    const digit = text.charCodeAt(i) - 48;
+    const digit = text.charCodeAt(i) - ZERO;
     if (digit < 0 || digit > 9) return -1;
     value = value * 10 + digit;
     if (value > 999) return -1;
@@ -169,14 +177,14 @@ function readIpv4(text: string, start: number, end: number, target: Uint8Array, 
   let count = 0;
   for (let i = start; i < end; i++) {
     const code = text.charCodeAt(i);
-    if (code === 46) {
+    if (code === DOT) {
       if (digits === 0 || count === 3) return false;
       target[offset + count++] = octet;
       octet = 0;
       digits = 0;
     } else {
-      if (code < 48 || code > 57) return false;
-      octet = octet * 10 + (code - 48);
+      if (code < ZERO || code > NINE) return false;
+      octet = octet * 10 + (code - ZERO);
       if (octet > 255) return false;
       digits++;
     }
@@ -188,9 +196,9 @@ function readIpv4(text: string, start: number, end: number, target: Uint8Array, 
 
 /** Value of a hexadecimal digit's character code, -1 for anything else. */
 function hexDigit(code: number): number {
-  if (code >= 48 && code <= 57) return code - 48;
+  if (code >= ZERO && code <= NINE) return code - ZERO;
   const lower = code | 0x20;
-  return lower >= 97 && lower <= 102 ? lower - 87 : -1;
+  return lower >= LETTER_A && lower <= LETTER_F ? lower - LETTER_A + 10 : -1;
 }
 
 /** Reads an IPv6 address into 16 bytes of target; false (target then holds rubbish) when the text is none. */
@@ -212,7 +220,7 @@ function readIpv6(text: string, target: Uint8Array, offset: number): boolean {
       group = (group << 4) | digit;
       at++;
     }
-    if (text.charCodeAt(at) === 46 && written <= 12) {
+    if (text.charCodeAt(at) === DOT && written <= 12) {
       if (!readIpv4(text, start, length, target, offset + written)) return false;
       written += 4;
       at = length;
@@ -222,8 +230,8 @@ function readIpv6(text: string, target: Uint8Array, offset: number): boolean {
     target[offset + written++] = group >> 8;
     target[offset + written++] = group & 0xff;
     if (at === length) break;
-    if (text.charCodeAt(at++) !== 58) return false;
-    if (text.charCodeAt(at) === 58) {
+    if (text.charCodeAt(at++) !== COLON) return false;
+    if (text.charCodeAt(at) === COLON) {
       if (gap >= 0) return false;
       gap = written;
       at++;
@@ -245,34 +253,62 @@ function isMapped(bytes: Uint8Array, offset: number): boolean {
   return true;
 }
 
+/**
+ * Texts are built from character codes: a concatenation would stay a tree of parts, twice as large, and a piece of the input would keep
+ * the whole input in memory. The longest text here is that of eight full groups.
+ */
+const codes = new Uint8Array(40);
+
+function textOfCodes(length: number): IpAddress {
+  return String.fromCharCode.apply(null, codes.subarray(0, length) as unknown as number[]) as IpAddress;
+}
+
 function formatIpv4(bytes: Uint8Array, offset: number): IpAddress {
-  return `${bytes[offset]}.${bytes[offset + 1]}.${bytes[offset + 2]}.${bytes[offset + 3]}` as IpAddress;
+  let length = 0;
+  for (let i = 0; i < 4; i++) {
+    const octet = bytes[offset + i]!;
+    if (i > 0) codes[length++] = DOT;
+    if (octet > 99) codes[length++] = ZERO + ((octet / 100) | 0);
+    if (octet > 9) codes[length++] = ZERO + (((octet / 10) | 0) % 10);
+    codes[length++] = ZERO + (octet % 10);
+  }
+  return textOfCodes(length);
 }
 
 /** RFC 5952: the longest run of at least two zero groups (the first of equals) is "::", no leading zeros, lower case. */
 function formatIpv6(bytes: Uint8Array, offset: number): IpAddress {
-  let runStart = -1;
-  let runLength = 1;
-  for (let group = 0; group < 8; group++) {
-    let end = group;
-    while (end < 8 && bytes[offset + 2 * end] === 0 && bytes[offset + 2 * end + 1] === 0) end++;
-    if (end - group > runLength) {
-      runStart = group;
-      runLength = end - group;
-    }
-    if (end > group) group = end;
-  }
-  let text = '';
+  const { runStart, runLength } = longestZeroRun(bytes, offset);
+  let length = 0;
   for (let group = 0; group < 8; group++) {
     if (group === runStart) {
-      text += '::';
+      codes[length++] = COLON;
+      if (group === 0) codes[length++] = COLON;
       group += runLength - 1;
       continue;
     }
-    if (text !== '' && !text.endsWith('::')) text += ':';
-    text += ((bytes[offset + 2 * group]! << 8) | bytes[offset + 2 * group + 1]!).toString(16);
+    const value = (bytes[offset + 2 * group]! << 8) | bytes[offset + 2 * group + 1]!;
+    for (let shift = value > 0xfff ? 12 : value > 0xff ? 8 : value > 0xf ? 4 : 0; shift >= 0; shift -= 4) {
+      const digit = (value >> shift) & 0xf;
+      codes[length++] = digit < 10 ? ZERO + digit : LETTER_A + digit - 10;
+    }
+    if (group < 7) codes[length++] = COLON;
   }
-  return text as IpAddress;
+  return textOfCodes(length);
+}
+
+/** The run of zero groups to shorten; runStart is -1 when there is none of at least two. */
+function longestZeroRun(bytes: Uint8Array, offset: number): { runStart: number; runLength: number } {
+  let runStart = -1;
+  let runLength = 1;
+  for (let group = 0; group < 8; group++) {
+    const start = group;
+    while (group < 8 && bytes[offset + 2 * group] === 0 && bytes[offset + 2 * group + 1] === 0) group++;
+    if (group - start > runLength) {
+      runStart = start;
+      runLength = group - start;
+    }
+  }
+  return { runStart, runLength };
 }
 
 /** Clears the bits beyond `prefix` of `size` bytes. */

@@ -3,6 +3,7 @@
 // Source: Kubernetes API v1 and kube-proxy 1.36 (serviceport.go); spec of the service model, 1.2.
 
 import {
+  MAX_LIST_LENGTH,
   objectOf,
   isAbsent,
   member,
@@ -13,21 +14,17 @@ import {
   readList,
   readTimeMs,
 } from './fields.ts';
-import {
-  familyOf,
-  isLinkLocal,
-  isLoopback,
-  isMulticastOrBroadcast,
-  isUnspecified,
-  parseCidr,
-  parseIp,
-  prefixLengthOf,
-  type Cidr,
-  type Family,
-  type IpAddress,
-} from './ip.ts';
+import { packed } from './interner.ts';
+import { familyOf, prefixLengthOf, type Cidr, type Family, type IpAddress } from './ip.ts';
 import { isDnsLabel, isPortName, LABEL_PROXY_NAME, serviceKey, type ServiceKey } from './names.ts';
 import type { Problem } from './problem.ts';
+import {
+  primaryClusterIP,
+  readClusterIPs,
+  readExternalIPs,
+  readIngress,
+  readSourceRanges,
+} from './service-addresses.ts';
 
 /** Transport protocols in the API's spelling. */
 export const PROTOCOLS = ['TCP', 'UDP', 'SCTP'] as const;
@@ -108,8 +105,11 @@ export function projectService(object: unknown): Projection<ServiceRecord> {
     ['ClusterIP', 'NodePort', 'LoadBalancer'],
     'ClusterIP',
   );
-  const loadBalancerIPs = readIngress(object, problems).filter((address) => !clusterIPs.includes(address));
+  const loadBalancerIPs = packed(
+    readIngress(object, problems).filter((address) => !clusterIPs.includes(address)),
+  );
   const listedExternalIPs = readExternalIPs(spec, problems);
+  const isElsewhere = (one: IpAddress): boolean => clusterIPs.includes(one) || loadBalancerIPs.includes(one);
   const policies = ['Cluster', 'Local'] as const;
   const external = member(spec, 'externalTrafficPolicy');
   const isExternalLocal =
@@ -124,9 +124,7 @@ export function projectService(object: unknown): Projection<ServiceRecord> {
       type,
       ports,
       clusterIPs,
-      externalIPs: listedExternalIPs.filter(
-        (one) => !clusterIPs.includes(one) && !loadBalancerIPs.includes(one),
-      ),
+      externalIPs: packed(listedExternalIPs.filter((one) => !isElsewhere(one))),
       loadBalancerIPs,
       loadBalancerSourceRanges: readSourceRanges(spec, problems),
       affinitySeconds: readAffinity(spec, problems),
@@ -181,7 +179,7 @@ function isNotServed(labels: unknown, spec: unknown): boolean {
   );
 }
 
-function readPorts(spec: unknown, problems: ProblemList): ServicePortRecord[] {
+function readPorts(spec: unknown, problems: ProblemList): readonly ServicePortRecord[] {
   const items = readList(member(spec, 'ports'), 'spec.ports', problems, MAX_LIST_LENGTH);
   if (items.length === 0)
     problems.add(
@@ -196,7 +194,7 @@ function readPorts(spec: unknown, problems: ProblemList): ServicePortRecord[] {
     const port = readPort(item, `spec.ports[${index}]`, problems, taken);
     if (port !== null) ports.push(port);
   });
-  return ports;
+  return packed(ports);
 }
 
 /** One port, or null when it must be left out. `taken` holds what earlier ports use. */
@@ -304,4 +302,3 @@ function readHealthCheckNodePort(spec: unknown, problems: ProblemList): number {
   }
   return port;
 }
-

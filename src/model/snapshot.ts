@@ -4,10 +4,10 @@
 
 import { projectEndpointSlice, sliceIdentity, type SliceRecord } from './endpoints.ts';
 import { isSameData } from './equal.ts';
-import { Interner } from './interner.ts';
+import { Interner, packed } from './interner.ts';
 import { compareText } from './ip.ts';
-import { member } from './fields.ts';
-import type { ServiceKey } from './names.ts';
+import { isAbsent, member } from './fields.ts';
+import { isDnsLabel, serviceKey, type ServiceKey } from './names.ts';
 import { projectNode, type NodeRecord } from './node.ts';
 import type { ClusterEvent, ClusterObject } from './objects.ts';
 import type { Problem } from './problem.ts';
@@ -36,6 +36,8 @@ interface Slot {
 
 const NO_CHANGE: SnapshotChange = { services: [], isNodeChanged: false };
 const NO_SLICES: readonly SliceRecord[] = [];
+/** Characters of a name used to tell objects apart; valid names are shorter. */
+const MAX_ID_LENGTH = 256;
 
 export class Snapshot {
   private readonly slots = new Map<ServiceKey, Slot>();
@@ -89,13 +91,12 @@ export class Snapshot {
 
   private applyService(object: ClusterObject): SnapshotChange {
     const { record, problems } = projectService(object);
-    const name = member(member(object, 'metadata'), 'name');
+    this.setProblems(objectId(object), problems);
     const namespace = namespaceOf(object);
-    const id = `${namespace}/${String(name)}`;
-    this.setProblems(`Service ${id}`, problems);
+    const name = member(member(object, 'metadata'), 'name');
     // An object without a valid name is nobody's new version.
-    if (record === null && (typeof name !== 'string' || namespace === null)) return NO_CHANGE;
-    return this.setService(record?.key ?? (id as ServiceKey), record);
+    if (namespace === null || typeof name !== 'string' || !isDnsLabel(name)) return NO_CHANGE;
+    return this.setService(record?.key ?? serviceKey(namespace, name), record);
   }
 
   private setService(key: ServiceKey, record: ServiceRecord | null): SnapshotChange {
@@ -108,7 +109,7 @@ export class Snapshot {
   private applySlice(object: ClusterObject): SnapshotChange {
     const { record, problems } = projectEndpointSlice(object, this.interner);
     const id = sliceIdentity(object);
-    this.setProblems(`EndpointSlice ${id ?? '?'}`, problems);
+    this.setProblems(objectId(object), problems);
     return id === null ? NO_CHANGE : this.setSlice(id, record);
   }
 
@@ -122,15 +123,15 @@ export class Snapshot {
       if (this.isServed(before)) changed.push(before);
     }
     if (record !== null) {
-      this.serviceOfSlice.set(id, record.serviceKey);
-      const hasChanged = this.setSlices(record.serviceKey, record.name, record);
-      if (hasChanged && this.isServed(record.serviceKey)) changed.push(record.serviceKey);
+      const key = this.setSlices(record.serviceKey, record.name, record);
+      if (key !== null) this.serviceOfSlice.set(id, key);
+      if (key !== null && this.isServed(key)) changed.push(key);
     }
     return changed.length === 0 ? NO_CHANGE : { services: changed, isNodeChanged: false };
   }
 
-  /** Replaces one slice of a Service in the list sorted by name; false when that changes nothing. */
-  private setSlices(key: ServiceKey, name: string, record: SliceRecord | null): boolean {
+  /** Replaces or removes one slice of a Service in the list sorted by name. Returns the key as it is stored, null when nothing changes. */
+  private setSlices(key: ServiceKey, name: string, record: SliceRecord | null): ServiceKey | null {
     const slot = this.slots.get(key);
     const slices = slot?.slices ?? NO_SLICES;
     const before = slices.find((slice) => slice.name === name);
@@ -139,38 +140,34 @@ export class Snapshot {
       before !== undefined &&
       isSameData({ ...before, triggeredAtMs: 0 }, { ...record, triggeredAtMs: 0 })
     ) {
-      return false;
+      return null;
     }
     const others = slices.filter((slice) => slice !== before);
-    if (record !== null) others.push(record);
+    // One copy of the key for the Service and all of its slices.
+    const sharedKey = slot?.service?.key ?? slices[0]?.serviceKey ?? key;
+    if (record !== null) others.push({ ...record, serviceKey: sharedKey });
     others.sort((a, b) => compareText(a.name, b.name));
-    this.setSlot(key, { service: slot?.service ?? null, slices: others });
-    return true;
+    this.setSlot(key, { service: slot?.service ?? null, slices: packed(others) });
+    return sharedKey;
   }
 
   private applyNode(object: ClusterObject): SnapshotChange {
     const { record, problems } = projectNode(object);
-    this.setProblems(`Node ${record?.name ?? '?'}`, problems);
+    this.setProblems(objectId(object), problems);
     if (record === null || isSameData(this.nodeRecords.get(record.name), record)) return NO_CHANGE;
     this.nodeRecords.set(record.name, record);
     return { services: [], isNodeChanged: true };
   }
 
   private remove(kind: ClusterObject['kind'], namespace: string, name: string): SnapshotChange {
-    const id = `${namespace === '' ? 'default' : namespace}/${name}`;
-    switch (kind) {
-      case 'Service':
-        this.problemsOf.delete(`Service ${id}`);
-        return this.setService(id as ServiceKey, null);
-      case 'EndpointSlice':
-        this.problemsOf.delete(`EndpointSlice ${id}`);
-        return this.setSlice(id, null);
-      case 'Node':
-        this.problemsOf.delete(`Node ${name}`);
-        return this.nodeRecords.delete(name) ? { services: [], isNodeChanged: true } : NO_CHANGE;
-      default:
-        return NO_CHANGE;
-    }
+    const object = { kind, metadata: { namespace, name } } as ClusterObject;
+    this.problemsOf.delete(objectId(object));
+    if (kind === 'Node')
+      return this.nodeRecords.delete(name) ? { services: [], isNodeChanged: true } : NO_CHANGE;
+    const inNamespace = namespaceOf(object);
+    if (inNamespace === null) return NO_CHANGE;
+    if (kind === 'Service') return this.setService(serviceKey(inNamespace, name), null);
+    return kind === 'EndpointSlice' ? this.setSlice(`${inNamespace}/${name}`, null) : NO_CHANGE;
   }
 
   private isServed(key: ServiceKey): boolean {
@@ -186,4 +183,12 @@ export class Snapshot {
     if (problems.length === 0) this.problemsOf.delete(id);
     else this.problemsOf.set(id, problems);
   }
+}
+
+/** Names an object, valid or not, so that the problems of its next version replace those of this one. */
+function objectId(object: ClusterObject): string {
+  const metadata = member(object, 'metadata');
+  const namespace = member(metadata, 'namespace');
+  const text = (value: unknown): string => (typeof value === 'string' ? value.slice(0, MAX_ID_LENGTH) : '?');
+  return `${object.kind} ${isAbsent(namespace) ? 'default' : text(namespace)}/${text(member(metadata, 'name'))}`;
 }

@@ -5,7 +5,7 @@
 import { endpointsOf, type Endpoint, type SliceRecord } from '../model/endpoints.ts';
 import { compareIp, compareText, familyOf, type Family, type IpAddress } from '../model/ip.ts';
 import type { ServiceKey } from '../model/names.ts';
-import { NO_PROBLEMS } from '../model/fields.ts';
+import { packed } from '../model/interner.ts';
 import type { Problem } from '../model/problem.ts';
 import { sourceRangesOf, type ServicePortRecord, type ServiceRecord } from '../model/service.ts';
 import type { Snapshot } from '../model/snapshot.ts';
@@ -80,9 +80,9 @@ export function compileService(
     key: record.key,
     createdAtMs: record.createdAtMs,
     isCritical: record.isCritical,
-    virtualServers,
-    localEndpoints: [...localEndpoints.values()],
-    problems: problems.length === 0 ? NO_PROBLEMS : problems,
+    virtualServers: packed(virtualServers),
+    localEndpoints: packed([...localEndpoints.values()]),
+    problems: packed(problems),
   };
 }
 

@@ -5,7 +5,15 @@ import { formatEndpoint } from '../model/endpoints.ts';
 import { isSameData } from '../model/equal.ts';
 import { compareIp, compareText } from '../model/ip.ts';
 import type { ServiceKey } from '../model/names.ts';
-import type { ForwardingPlan, LocalEndpoint, NodeOptions, RealServer, Selection, ServicePlan, VirtualServer } from './plan.ts';
+import type {
+  ForwardingPlan,
+  LocalEndpoint,
+  NodeOptions,
+  RealServer,
+  Selection,
+  ServicePlan,
+  VirtualServer,
+} from './plan.ts';
 
 /** One setting that has another value. Values are plain data. */
 export interface SettingChange {
@@ -80,7 +88,10 @@ export function diffPlans(before: ForwardingPlan | undefined, after: ForwardingP
 }
 
 /** What changes between two plans of one Service; undefined stands for no plan. null when nothing does. */
-export function diffService(before: ServicePlan | undefined, after: ServicePlan | undefined): ServiceDiff | null {
+export function diffService(
+  before: ServicePlan | undefined,
+  after: ServicePlan | undefined,
+): ServiceDiff | null {
   const key = after?.key ?? before?.key;
   if (key === undefined || before === after) return null;
   const virtualServers = diffVirtualServers(before?.virtualServers ?? [], after?.virtualServers ?? []);
@@ -96,7 +107,10 @@ function diffNode(before: NodeOptions, after: NodeOptions): SettingChange[] {
   return fields.flatMap((field) => settingChange(field, before[field], after[field]));
 }
 
-function diffVirtualServers(before: readonly VirtualServer[], after: readonly VirtualServer[]): VirtualServerChange[] {
+function diffVirtualServers(
+  before: readonly VirtualServer[],
+  after: readonly VirtualServer[],
+): VirtualServerChange[] {
   const changes: VirtualServerChange[] = [];
   for (const { id, old, next } of pair(before, after, virtualServerId)) {
     if (old === undefined) changes.push({ change: 'added', id, virtualServer: next! });
@@ -104,7 +118,8 @@ function diffVirtualServers(before: readonly VirtualServer[], after: readonly Vi
     else {
       const settings = diffSettings(old, next);
       const realServers = diffSelections(old, next);
-      if (settings.length + realServers.length > 0) changes.push({ change: 'changed', id, settings, realServers });
+      if (settings.length + realServers.length > 0)
+        changes.push({ change: 'changed', id, settings, realServers });
     }
   }
   return changes;
@@ -125,7 +140,8 @@ function settingChange(field: string, before: unknown, after: unknown): SettingC
 }
 
 function diffSelections(before: VirtualServer, after: VirtualServer): RealServerChange[] {
-  if (hasOneAnswer(before) && hasOneAnswer(after)) return diffRealServers('all', before.internal, after.internal);
+  if (hasOneAnswer(before) && hasOneAnswer(after))
+    return diffRealServers('all', before.internal, after.internal);
   return [
     ...diffRealServers('internal', before.internal, after.internal),
     ...diffRealServers('external', before.external, after.external),
@@ -160,7 +176,8 @@ function diffLocalEndpoints(
   after: readonly LocalEndpoint[],
 ): LocalEndpointChange[] {
   const changes: LocalEndpointChange[] = [];
-  const id = ({ protocol, address, port }: LocalEndpoint): string => `${protocol} ${formatEndpoint(address, port)}`;
+  const id = ({ protocol, address, port }: LocalEndpoint): string =>
+    `${protocol} ${formatEndpoint(address, port)}`;
   for (const { old, next } of pair(before, after, id)) {
     if (old === undefined) changes.push({ change: 'added', localEndpoint: next! });
     else if (next === undefined) changes.push({ change: 'removed', localEndpoint: old });

@@ -83,7 +83,7 @@ export interface VirtualServer {
   /** For everybody else. The same object as `internal` where the policies do not differ. */
   readonly external: Selection;
   readonly masquerade: Masquerade;
-  /** Sources allowed in, null = all. Only LoadBalancerIP frontends have any. */
+  /** Sources allowed in: null = all, empty = none. Only LoadBalancerIP frontends have any. */
   readonly sourceRanges: readonly Cidr[] | null;
 }
 

@@ -18,7 +18,8 @@ export class ScriptedTransport implements NetlinkTransport {
   senderPort = 0;
   /** What send() answers; 0 = taken. */
   sendErrno = 0;
-  private queue: Answer[] = [];
+  private queue: Iterator<Answer>[] = [];
+  private next: Answer | undefined;
   private readonly answer: (request: Uint8Array, index: number) => Iterable<Answer>;
 
   constructor(answer: (request: Uint8Array, index: number) => Iterable<Answer>) {
@@ -29,12 +30,13 @@ export class ScriptedTransport implements NetlinkTransport {
     if (this.sendErrno !== 0) return this.sendErrno;
     const request = bytes.slice(0, length);
     this.sent.push(request);
-    this.queue.push(...this.answer(request, this.sent.length - 1));
+    this.queue.push(this.answer(request, this.sent.length - 1)[Symbol.iterator]());
     return 0;
   }
 
   receive(buffer: Uint8Array): number {
-    const next = this.queue.shift();
+    const next = this.peek();
+    this.next = undefined;
     if (next === undefined) return -EAGAIN;
     if ('errno' in next) return -next.errno;
     this.senderPort = next.port ?? 0;
@@ -43,12 +45,22 @@ export class ScriptedTransport implements NetlinkTransport {
   }
 
   wait(): boolean {
-    return this.queue.length > 0;
+    return this.peek() !== undefined;
+  }
+
+  private peek(): Answer | undefined {
+    while (this.next === undefined && this.queue.length > 0) {
+      const { value, done: isDone } = this.queue[0]!.next();
+      if (isDone === true) this.queue.shift();
+      else this.next = value;
+    }
+    return this.next;
   }
 
   reopen(): void {
     this.reopened++;
     this.queue = [];
+    this.next = undefined;
   }
 
   close(): void {

@@ -1,0 +1,62 @@
+// The lab's door: boots a guest kernel, runs one program in it, and gives back what it printed, wrote and returned.
+// Guarantees, whatever the kind of guest: the host's files are read-only (writes go to the guest's memory; only a results folder is
+// shared); it ends in bounded time; it leaves no process, mount or file behind; several may run at once.
+
+import { fileURLToPath } from 'node:url';
+import { umlKernel } from './uml.ts';
+
+/** A program to run in a guest. */
+export interface GuestSpec {
+  /** argv; the first element is an absolute path that exists on this machine. */
+  readonly program: readonly string[];
+  readonly env?: Readonly<Record<string, string>>;
+  /** Working folder in the guest; default /. */
+  readonly cwd?: string;
+  /** From boot to power-off. After it the guest is ended, and the result says so. */
+  readonly timeoutMs: number;
+  readonly memoryMb?: number;
+  /** Called with pieces of the program's standard output as they come. */
+  readonly onOutput?: (text: string) => void;
+  /** The program's standard streams are this process's own: for a person at a terminal. Then stdout and stderr of the result are ''. */
+  readonly isInteractive?: boolean;
+}
+
+export interface GuestResult {
+  /** null when the program did not end by itself (time limit, or the guest died). */
+  readonly exitCode: number | null;
+  readonly timedOut: boolean;
+  readonly stdout: string;
+  readonly stderr: string;
+  /** What the program wrote into the folder named by POINTSMAN_RESULTS, by file name. At most 64 MiB in all. */
+  readonly files: ReadonlyMap<string, Buffer>;
+  /** From the start to the first instruction of the program. */
+  readonly bootMs: number;
+  readonly wallMs: number;
+  /** What the guest's kernel printed: for finding out why it did not boot. */
+  readonly console: string;
+}
+
+/** One kind of guest. A second one (QEMU, for nftables beside IPVS) can stand beside it. */
+export interface GuestKernel {
+  readonly kind: 'uml' | 'qemu';
+  /** null when it can run here, else why not, in one line. */
+  probe(): string | null;
+  boot(spec: GuestSpec): Promise<GuestResult>;
+}
+
+/** The kernel with IPVS. */
+export const ipvsKernel: GuestKernel = umlKernel;
+
+export interface GuestProgramOptions extends Omit<GuestSpec, 'program' | 'timeoutMs'> {
+  readonly timeoutMs?: number;
+}
+
+/** Runs a TypeScript file of this checkout in an IPVS guest, with the Node of this process. Throws LAB_FAILED when it cannot boot. */
+export function runInGuest(entry: URL | string, args: readonly string[], options: GuestProgramOptions = {}): Promise<GuestResult> {
+  const path = entry instanceof URL ? fileURLToPath(entry) : entry;
+  return ipvsKernel.boot({ timeoutMs: 120_000, ...options, program: [process.execPath, ...nodeFlags(path), path, ...args] });
+}
+
+function nodeFlags(path: string): string[] {
+  return path.endsWith('.ts') ? ['--disable-warning=ExperimentalWarning'] : [];
+}

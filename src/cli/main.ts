@@ -1,0 +1,78 @@
+// The program: one file per command, loaded only when it is called, so that --help is quick.
+// Exit codes: 0 good, 1 failed, 2 usage or configuration, 3 precondition missing, 4 changes pending (plan --detailed-exitcode).
+
+import { Command, CommanderError, Option } from 'commander';
+import { errorLine, PointsmanError } from '../model/errors.ts';
+import { EXIT, exitCodeOf } from './exit-codes.ts';
+import { VERSION } from './version.ts';
+
+const outputOption = (): Option => new Option('-o, --output <format>', 'text for people, json for programs').choices(['text', 'json']).default('text');
+const socketOption = (): Option => new Option('--socket <path>', 'unix socket of the agent').default('/run/pointsman/agent.sock');
+
+function makeProgram(): Command {
+  const program = new Command('pointsman')
+    .description('A Kubernetes service proxy for this node: Services and EndpointSlices become IPVS state in the kernel.')
+    .version(`pointsman ${VERSION}`, '--version')
+    .showHelpAfterError('Try "pointsman --help".')
+    .configureHelp({ showGlobalOptions: true })
+    .addHelpText('after', '\nExit codes: 0 good, 1 failed at run time, 2 usage or configuration, 3 precondition missing, 4 changes pending.');
+
+  program
+    .command('run')
+    .description('run the agent: watch the manifests, keep the kernel true to them')
+    .requiredOption('--manifests <dir>', 'folder with Services, EndpointSlices and Nodes as YAML or JSON; watched')
+    .option('--config <file>', 'KubeProxyConfiguration (mode: ipvs); watched')
+    .option('--hostname-override <name>', 'name of this node; default: the host name')
+    .option('--once', 'one sync, then exit 0, or 1 with reasons')
+    .addOption(socketOption())
+    .option('-v, --v <level>', 'verbosity of the log', parseLevel, 0)
+    .action(async (options) => exit(await (await import('./run.ts')).runCommand(options)));
+
+  program
+    .command('plan')
+    .description('show what "run" would change in the kernel, without changing it')
+    .requiredOption('--manifests <dir>', 'folder with Services, EndpointSlices and Nodes as YAML or JSON')
+    .option('--config <file>', 'KubeProxyConfiguration (mode: ipvs)')
+    .option('--hostname-override <name>', 'name of this node; default: the host name')
+    .option('--from-empty', 'compare with nothing instead of with this kernel (needs no root)')
+    .option('--detailed-exitcode', 'exit 4 when something would change')
+    .addOption(outputOption())
+    .action(async (options) => exit(await (await import('./plan.ts')).planCommand(options)));
+
+  program
+    .command('status')
+    .description('show the Services of the running agent: virtual and real servers, weights, connections, problems')
+    .argument('[service]', 'only this one, as namespace/name')
+    .addOption(socketOption())
+    .addOption(outputOption())
+    .action(async (service, options) => exit(await (await import('./status.ts')).statusCommand(service, options)));
+
+  for (const command of [program, ...program.commands]) command.exitOverride();
+  return program;
+}
+
+function parseLevel(text: string): number {
+  if (!/^\d{1,2}$/.test(text)) throw new PointsmanError('USAGE', `-v takes a number from 0 to 99, not "${text}"`);
+  return Number(text);
+}
+
+function exit(code: number): void {
+  process.exitCode = code;
+}
+
+async function main(): Promise<void> {
+  try {
+    await makeProgram().parseAsync();
+  } catch (error) {
+    if (error instanceof CommanderError) {
+      // Help and version are no errors; commander has printed the rest already.
+      exit(error.exitCode === 0 ? EXIT.GOOD : EXIT.USAGE);
+      return;
+    }
+    process.stderr.write(`error: ${errorLine(error)}\n`);
+    if (!(error instanceof PointsmanError) && error instanceof Error) process.stderr.write(`${error.stack}\n`);
+    exit(exitCodeOf(error));
+  }
+}
+
+await main();

@@ -1,0 +1,57 @@
+// `pointsman status`: asks the running agent and prints what a person or a program wants to know.
+
+import type { AgentStatus, ServiceStatus } from '../daemon/status.ts';
+import { askAgent } from '../http/agent-socket.ts';
+import { formatProblem } from '../model/problem.ts';
+import { EXIT } from './exit-codes.ts';
+import { count, formatTable } from './output.ts';
+
+export interface StatusOptions {
+  readonly socket: string;
+  readonly output: 'text' | 'json';
+}
+
+/** Exit 0, or 1 when something is not programmed. */
+export async function statusCommand(service: string | undefined, options: StatusOptions): Promise<number> {
+  const query = service === undefined ? '' : `?${new URLSearchParams({ service }).toString()}`;
+  const status = (await askAgent(options.socket, `/status${query}`)) as AgentStatus;
+  process.stdout.write(options.output === 'json' ? `${JSON.stringify(status, null, 2)}\n` : formatStatus(status));
+  return status.isSynced ? EXIT.GOOD : EXIT.FAILED;
+}
+
+/** The status as text: a line on the agent, the table of servers, problems last. */
+export function formatStatus(status: AgentStatus): string {
+  const lines = [headline(status), '', formatTable(['SERVICE', 'VIRTUAL SERVER', 'SCHEDULER', 'REAL SERVER', 'WEIGHT', 'ACTIVE', 'INACTIVE', 'STATE'], status.services.flatMap(serviceRows)).trimEnd()];
+  if (status.foreignVirtualServers.length > 0) {
+    lines.push('', 'Virtual servers that others made (left alone):', ...status.foreignVirtualServers.map((each) => `  ${each}`));
+  }
+  lines.push('', status.problems.length === 0 ? 'No problems.' : 'Problems:');
+  for (const problem of status.problems) lines.push(`  ${formatProblem(problem)}`);
+  return `${lines.join('\n')}\n`;
+}
+
+function headline(status: AgentStatus): string {
+  const state = status.isSynced
+    ? 'synced'
+    : status.lastError === ''
+      ? `not synced (${status.lastSync === null ? 'first sync not done' : `${count(status.lastSync.failedServices.length, 'failed Service')}, ${status.pendingServices} pending`})`
+      : `not synced: ${status.lastError}`;
+  const last = status.lastSync === null ? '' : `; last sync ${count(status.lastSync.operations, 'operation')} in ${status.lastSync.durationMs.toFixed(1)} ms`;
+  return `Node ${status.node}, mode ${status.mode}, scheduler ${status.scheduler}, ${count(status.services.length, 'Service')}: ${state}${last}`;
+}
+
+function serviceRows({ service, virtualServers }: ServiceStatus): string[][] {
+  if (virtualServers.length === 0) return [[service, '-', '', '', '', '', '', '']];
+  return virtualServers.flatMap(({ protocol, address, scheduler, affinitySeconds, realServers }, i) => {
+    const head = [i === 0 ? service : '', `${protocol} ${address}`, affinitySeconds > 0 ? `${scheduler} persistent ${affinitySeconds}` : scheduler];
+    if (realServers.length === 0) return [[...head, '(none: connections are refused)', '', '', '', '']];
+    return realServers.map((server, j) => [
+      ...(j === 0 ? head : ['', '', '']),
+      server.address,
+      String(server.weight),
+      String(server.activeConnections),
+      String(server.inactiveConnections),
+      server.state,
+    ]);
+  });
+}
