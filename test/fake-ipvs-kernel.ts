@@ -3,12 +3,24 @@
 
 import { KernelError, PointsmanError } from '../src/model/errors.ts';
 import type { Family, IpAddress } from '../src/model/ip.ts';
-import type { AddressFailure, IpvsKernelPort, MemberFailure, SetChange, TableRules } from '../src/backends/ipvs/port.ts';
+import type {
+  AddressFailure,
+  IpvsKernelPort,
+  MemberFailure,
+  SetChange,
+  TableRules,
+} from '../src/backends/ipvs/port.ts';
 import type { Table } from '../src/backends/ipvs/render-rules.ts';
 import { kernelSetName, type SetName } from '../src/backends/ipvs/sets.ts';
 import { formatMember, type SetMember } from '../src/kernel/ipset-codec.ts';
 import { formatOperationObject, type IpvsFailure, type IpvsOperation } from '../src/kernel/ipvs.ts';
-import { formatEndpoint, formatServiceKey, type IpvsDestination, type IpvsService, type ServiceKey } from '../src/kernel/ipvs-codec.ts';
+import {
+  formatEndpoint,
+  formatServiceKey,
+  type IpvsDestination,
+  type IpvsService,
+  type ServiceKey,
+} from '../src/kernel/ipvs-codec.ts';
 
 interface FakeService {
   service: IpvsService;
@@ -28,7 +40,11 @@ export class FakeIpvsKernel implements IpvsKernelPort {
   /** Every listing read. */
   lists: string[] = [];
   /** Operations that match are refused with the errno, each as often as `times` says. */
-  readonly faults: { readonly matches: (write: string) => boolean; readonly errno: keyof typeof ERRNO; times: number }[] = [];
+  readonly faults: {
+    readonly matches: (write: string) => boolean;
+    readonly errno: keyof typeof ERRNO;
+    times: number;
+  }[] = [];
   /** Once set, the next batch is applied but its answer is lost. */
   losesNextAnswer = false;
 
@@ -95,7 +111,10 @@ export class FakeIpvsKernel implements IpvsKernelPort {
       this.writes.push(write);
       const errno = this.refuse(write) ?? this.applyOne(operation);
       if (errno !== undefined) {
-        failures.push({ operation, error: new KernelError(operation.op, formatOperationObject(operation), ERRNO[errno], errno) });
+        failures.push({
+          operation,
+          error: new KernelError(operation.op, formatOperationObject(operation), ERRNO[errno], errno),
+        });
       }
     }
     if (this.losesNextAnswer) {
@@ -127,7 +146,8 @@ export class FakeIpvsKernel implements IpvsKernelPort {
       case 'DEL_DEST': {
         const { address, port } = operation.destination;
         const destinationId = formatEndpoint(address, port);
-        if (found.destinations.has(destinationId) === (operation.op === 'NEW_DEST')) return operation.op === 'NEW_DEST' ? 'EEXIST' : 'ENOENT';
+        if (found.destinations.has(destinationId) === (operation.op === 'NEW_DEST'))
+          return operation.op === 'NEW_DEST' ? 'EEXIST' : 'ENOENT';
         if (operation.op === 'DEL_DEST') found.destinations.delete(destinationId);
         else found.destinations.set(destinationId, operation.destination);
         return undefined;
@@ -165,7 +185,13 @@ export class FakeIpvsKernel implements IpvsKernelPort {
         this.writes.push(write);
         const errno = this.refuse(write);
         if (errno === undefined) change(held, formatMember(member), member);
-        else failures.push({ set, family, member, error: new KernelError(verb, formatMember(member), ERRNO[errno], errno) });
+        else
+          failures.push({
+            set,
+            family,
+            member,
+            error: new KernelError(verb, formatMember(member), ERRNO[errno], errno),
+          });
       }
     }
     return failures;
@@ -184,7 +210,11 @@ export class FakeIpvsKernel implements IpvsKernelPort {
     return this.changeAddresses('UNBIND', addresses, (address) => this.addresses?.delete(address));
   }
 
-  private changeAddresses(verb: string, addresses: readonly IpAddress[], change: (address: IpAddress) => void): AddressFailure[] {
+  private changeAddresses(
+    verb: string,
+    addresses: readonly IpAddress[],
+    change: (address: IpAddress) => void,
+  ): AddressFailure[] {
     const failures: AddressFailure[] = [];
     for (const address of addresses) {
       const write = `${verb} ${address}`;
@@ -204,7 +234,11 @@ export class FakeIpvsKernel implements IpvsKernelPort {
       if (line.startsWith('*')) table = line.slice(1) as Table;
       else if (line.startsWith(':')) this.chains(family, table).set(word.slice(1), []);
       else if (word === '-A') this.chains(family, table).get(chain)?.push(rest.join(' '));
-      else if (word === '-I') this.chains(family, table).set(chain, [rest.join(' '), ...(this.chains(family, table).get(chain) ?? [])]);
+      else if (word === '-I')
+        this.chains(family, table).set(chain, [
+          rest.join(' '),
+          ...(this.chains(family, table).get(chain) ?? []),
+        ]);
     }
   }
 
@@ -219,11 +253,14 @@ export class FakeIpvsKernel implements IpvsKernelPort {
     for (const [id, { service, destinations }] of this.table) {
       const { scheduler, flags, timeoutSeconds, netmask } = service;
       lines.push(`vs ${id} ${scheduler} ${flags} ${timeoutSeconds} ${netmask}`);
-      for (const [destination, { weight }] of destinations) lines.push(`rs ${id} -> ${destination} ${weight}`);
+      for (const [destination, { weight }] of destinations)
+        lines.push(`rs ${id} -> ${destination} ${weight}`);
     }
     for (const [name, members] of this.sets) for (const id of members.keys()) lines.push(`set ${name} ${id}`);
     for (const address of this.addresses ?? []) lines.push(`address ${address}`);
-    for (const [id, chains] of this.rules) for (const [chain, rules] of chains) for (const rule of rules) lines.push(`rule ${id} ${chain} ${rule}`);
+    for (const [id, chains] of this.rules)
+      for (const [chain, rules] of chains)
+        for (const rule of rules) lines.push(`rule ${id} ${chain} ${rule}`);
     return lines.sort().join('\n');
   }
 }

@@ -16,6 +16,8 @@ export interface TextDocument {
   readonly value: unknown;
   /** Where the part at `path` stands; where the nearest part around it stands when there is none. */
   locate(path: Path): Position;
+  /** True when `locate` costs next to nothing; false when it may scan the whole of a large text. */
+  readonly isCheapToLocate: boolean;
 }
 
 /** What one text may hold. */
@@ -31,7 +33,7 @@ export interface DocumentLimits {
 export const DEFAULT_DOCUMENT_LIMITS: DocumentLimits = {
   maxDocuments: 50_000,
   maxDepth: 64,
-  maxValues: 20_000_000,
+  maxValues: 5_000_000,
 };
 
 /** A text that is no YAML or JSON, or more than is allowed. `message` and `remedy` are one line each. */
@@ -64,16 +66,33 @@ export function printable(text: string): string {
   return text.length > 64 ? `${shown}...` : shown;
 }
 
-/** Line and column of an offset. Costs the length of the text before it. */
-export function positionAt(text: string, offset: number): Position {
-  const end = Math.min(Math.max(offset, 0), text.length);
-  let line = 1;
-  let lineStart = 0;
-  for (let next = text.indexOf('\n'); next !== -1 && next < end; next = text.indexOf('\n', next + 1)) {
-    line++;
-    lineStart = next + 1;
+/** Lines and columns of a text. The first question costs the length of the text, each further one next to nothing. */
+export class LineIndex {
+  private readonly text: string;
+  private starts: number[] | null = null;
+
+  constructor(text: string) {
+    this.text = text;
   }
-  return { line, column: end - lineStart + 1 };
+
+  /** The position of an offset in UTF-16 units; that of the end for an offset beyond it. */
+  position(offset: number): Position {
+    this.starts ??= lineStarts(this.text);
+    const end = Math.min(Math.max(offset, 0), this.text.length);
+    let low = 0;
+    for (let high = this.starts.length; high - low > 1;) {
+      const middle = (low + high) >> 1;
+      if ((this.starts[middle] ?? 0) <= end) low = middle;
+      else high = middle;
+    }
+    return { line: low + 1, column: end - (this.starts[low] ?? 0) + 1 };
+  }
+}
+
+function lineStarts(text: string): number[] {
+  const starts = [0];
+  for (let next = text.indexOf('\n'); next !== -1; next = text.indexOf('\n', next + 1)) starts.push(next + 1);
+  return starts;
 }
 
 /** The bytes of a file as text without its byte order mark. Throws DocumentError when they are no UTF-8. */
@@ -84,7 +103,7 @@ export function decodeText(bytes: Uint8Array): string {
     return new TextDecoder('utf-8', { fatal: true }).decode(bytes);
   } catch {
     const intact = new TextDecoder('utf-8').decode(bytes);
-    const position = positionAt(intact, intact.indexOf('\ufffd'));
+    const position = new LineIndex(intact).position(intact.indexOf('\ufffd'));
     throw new DocumentError(position, 'the file is not UTF-8 text', 'save it as UTF-8');
   }
 }

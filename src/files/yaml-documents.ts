@@ -2,10 +2,21 @@
 // values is done here, because it must be linear and safe for any text: no alias bombs, no cycles, no duplicate keys, bounded depth.
 // Source: YAML 1.2.2; merge keys of YAML 1.1 (https://yaml.org/type/merge.html) as kubectl reads them. Pure.
 
-import { Composer, isAlias, isMap, isScalar, isSeq, Parser, type Document, type Scalar, type YAMLMap } from 'yaml';
+import {
+  Composer,
+  isAlias,
+  isMap,
+  isScalar,
+  isSeq,
+  Parser,
+  type CST,
+  type Document,
+  type Scalar,
+  type YAMLMap,
+} from 'yaml';
 import {
   DocumentError,
-  positionAt,
+  LineIndex,
   printable,
   type DocumentLimits,
   type Path,
@@ -27,52 +38,78 @@ const REMEDIES: Readonly<Record<string, string>> = {
  * value null. Throws DocumentError at the first mistake; never anything else, whatever the text.
  */
 export function* yamlDocuments(text: string, limits: DocumentLimits): Generator<TextDocument, void, void> {
+  const lines = new LineIndex(text);
   // The library's own check for duplicate keys is quadratic in the size of a map.
-  const composer = new Composer({ schema: 'core', resolveKnownTags: false, uniqueKeys: false, logLevel: 'silent' });
-  const documents = composer.compose(new Parser().parse(text));
+  const composer = new Composer({
+    schema: 'core',
+    resolveKnownTags: false,
+    uniqueKeys: false,
+    logLevel: 'silent',
+  });
+  const documents = composer.compose(untilError(new Parser().parse(text)));
   for (let count = 0; ; count++) {
-    const document = nextDocument(documents, text);
+    const document = nextDocument(documents, lines);
     if (document === null) break;
     if (count === limits.maxDocuments) {
-      const position = positionAt(text, document.range[0]);
-      throw new DocumentError(position, `there are more than ${limits.maxDocuments} documents`, 'split the file');
+      const position = lines.position(document.range[0]);
+      throw new DocumentError(
+        position,
+        `there are more than ${limits.maxDocuments} documents`,
+        'split the file',
+      );
     }
-    refuseErrors(document.errors, text);
-    yield readDocument(document, text, limits);
+    refuseErrors(document.errors, lines);
+    yield readDocument(document, lines, limits);
   }
-  refuseErrors(composer.streamInfo().errors, text);
+  refuseErrors(composer.streamInfo().errors, lines);
 }
 
-function nextDocument(documents: Generator<Document.Parsed, void>, text: string): Document.Parsed | null {
+/** A text that is no YAML at all is one error per character; the first is enough. */
+function* untilError(tokens: Iterable<CST.Token>): Generator<CST.Token, void> {
+  for (const token of tokens) {
+    yield token;
+    if (token.type === 'error') return;
+  }
+}
+
+function nextDocument(documents: Generator<Document.Parsed, void>, lines: LineIndex): Document.Parsed | null {
   try {
     const { value, done } = documents.next();
     return done === true ? null : value;
   } catch (error) {
     // The library recurses; what is left of its stack says nothing about the place.
-    const message = error instanceof RangeError ? 'it is nested too deeply' : `it cannot be read as YAML: ${String(error)}`;
-    throw new DocumentError(positionAt(text, 0), printable(message), 'simplify the file');
+    const message =
+      error instanceof RangeError ? 'it is nested too deeply' : `it cannot be read as YAML: ${String(error)}`;
+    throw new DocumentError(lines.position(0), printable(message), 'simplify the file');
   }
 }
 
 function refuseErrors(
-  errors: readonly { readonly code: string; readonly message: string; readonly pos: readonly [number, number] }[],
-  text: string,
+  errors: readonly {
+    readonly code: string;
+    readonly message: string;
+    readonly pos: readonly [number, number];
+  }[],
+  lines: LineIndex,
 ): void {
   const [error] = errors;
   if (error === undefined) return;
   const isTooDeep = error.code === 'RESOURCE_EXHAUSTION';
-  const message = isTooDeep ? 'it is nested too deeply' : `not valid YAML: ${lowerFirst(printable(error.message))}`;
-  throw new DocumentError(positionAt(text, error.pos[0]), message, REMEDIES[error.code] ?? 'correct the file');
+  const message = isTooDeep
+    ? 'it is nested too deeply'
+    : `not valid YAML: ${lowerFirst(printable(error.message))}`;
+  throw new DocumentError(lines.position(error.pos[0]), message, REMEDIES[error.code] ?? 'correct the file');
 }
 
 function lowerFirst(text: string): string {
   return text.charAt(0).toLowerCase() + text.slice(1);
 }
 
-function readDocument(document: Document.Parsed, text: string, limits: DocumentLimits): TextDocument {
+function readDocument(document: Document.Parsed, lines: LineIndex, limits: DocumentLimits): TextDocument {
   return {
-    value: new ValueReader(text, limits).read(document.contents, 0),
-    locate: (path) => locate(document, text, path),
+    value: new ValueReader(lines, limits).read(document.contents, 0),
+    locate: (path) => locate(document, lines, path),
+    isCheapToLocate: true,
   };
 }
 
@@ -80,20 +117,21 @@ function readDocument(document: Document.Parsed, text: string, limits: DocumentL
 type Anchor = { readonly value: unknown; readonly values: number } | null;
 
 class ValueReader {
-  private readonly text: string;
+  private readonly lines: LineIndex;
   private readonly limits: DocumentLimits;
   private readonly anchors = new Map<string, Anchor>();
   private values = 0;
 
-  constructor(text: string, limits: DocumentLimits) {
-    this.text = text;
+  constructor(lines: LineIndex, limits: DocumentLimits) {
+    this.lines = lines;
     this.limits = limits;
   }
 
   read(node: unknown, depth: number): unknown {
     if (node === null || node === undefined) return null;
     if (isAlias(node)) return this.readAlias(node.source, node.range?.[0] ?? 0);
-    if (!isScalar(node) && !isMap(node) && !isSeq(node)) throw this.error(0, 'unexpected content', 'correct the file');
+    if (!isScalar(node) && !isMap(node) && !isSeq(node))
+      throw this.error(0, 'unexpected content', 'correct the file');
     const offset = node.range?.[0] ?? 0;
     const before = this.values;
     this.count(1, offset);
@@ -103,7 +141,11 @@ class ValueReader {
       value = node.value;
     } else {
       if (depth >= this.limits.maxDepth)
-        throw this.error(offset, `it is nested deeper than ${this.limits.maxDepth} levels`, 'simplify the file');
+        throw this.error(
+          offset,
+          `it is nested deeper than ${this.limits.maxDepth} levels`,
+          'simplify the file',
+        );
       value = isMap(node) ? this.readMap(node, depth) : node.items.map((item) => this.read(item, depth + 1));
     }
     if (node.anchor !== undefined) this.anchors.set(node.anchor, { value, values: this.values - before });
@@ -112,8 +154,10 @@ class ValueReader {
 
   private readAlias(name: string, offset: number): unknown {
     const anchor = this.anchors.get(name);
-    if (anchor === undefined) throw this.error(offset, `there is no anchor &${printable(name)} before`, 'define it first');
-    if (anchor === null) throw this.error(offset, `*${printable(name)} stands inside what it refers to`, 'remove the alias');
+    if (anchor === undefined)
+      throw this.error(offset, `there is no anchor &${printable(name)} before`, 'define it first');
+    if (anchor === null)
+      throw this.error(offset, `*${printable(name)} stands inside what it refers to`, 'remove the alias');
     this.count(anchor.values, offset);
     return anchor.value;
   }
@@ -130,13 +174,18 @@ class ValueReader {
       const name = this.readKey(key, node);
       if (own.has(name)) {
         const offset = isScalar(key) ? (key.range?.[0] ?? 0) : 0;
-        throw this.error(offset, `the key ${JSON.stringify(printable(name))} is there twice`, 'remove one of them');
+        throw this.error(
+          offset,
+          `the key ${JSON.stringify(printable(name))} is there twice`,
+          'remove one of them',
+        );
       }
       own.add(name);
       define(result, name, this.read(value, depth + 1));
     }
     for (const source of merged) {
-      for (const [name, value] of Object.entries(source as object)) if (!Object.hasOwn(result, name)) define(result, name, value);
+      for (const [name, value] of Object.entries(source as object))
+        if (!Object.hasOwn(result, name)) define(result, name, value);
     }
     return result;
   }
@@ -158,18 +207,25 @@ class ValueReader {
       throw this.error(offset, '<< merges something that is no map', 'merge maps only');
     }
     // Copying members costs as much as repeating them.
-    this.count(sources.reduce((sum: number, source: object) => sum + Object.keys(source).length, 0), 0);
+    this.count(
+      sources.reduce((sum: number, source: object) => sum + Object.keys(source).length, 0),
+      0,
+    );
     return sources;
   }
 
   private count(values: number, offset: number): void {
     this.values += values;
     if (this.values > this.limits.maxValues)
-      throw this.error(offset, `there are more than ${this.limits.maxValues} values`, 'split the file; use fewer aliases');
+      throw this.error(
+        offset,
+        `there are more than ${this.limits.maxValues} values`,
+        'split the file; use fewer aliases',
+      );
   }
 
   private error(offset: number, message: string, remedy: string): DocumentError {
-    return new DocumentError(positionAt(this.text, offset), message, remedy);
+    return new DocumentError(this.lines.position(offset), message, remedy);
   }
 }
 
@@ -180,13 +236,15 @@ function define(target: Record<string, unknown>, name: string, value: unknown): 
   else target[name] = value;
 }
 
-function locate(document: Document.Parsed, text: string, path: Path): Position {
+function locate(document: Document.Parsed, lines: LineIndex, path: Path): Position {
   let node: unknown = document.contents;
   let offset = document.contents?.range?.[0] ?? document.range[0];
   for (const part of path) {
     const target: unknown = isAlias(node) ? node.resolve(document) : node;
     if (isMap(target)) {
-      const pair = target.items.find(({ key }) => isScalar(key) && (key.value === part || key.source === part));
+      const pair = target.items.find(
+        ({ key }) => isScalar(key) && (key.value === part || key.source === part),
+      );
       if (pair === undefined) break;
       node = pair.value;
       offset = offsetOf(pair.value) ?? offsetOf(pair.key) ?? offset;
@@ -197,7 +255,7 @@ function locate(document: Document.Parsed, text: string, path: Path): Position {
       break;
     }
   }
-  return positionAt(text, offset);
+  return lines.position(offset);
 }
 
 /** Where a node begins; undefined for a value that is not written at all ("port:"). */

@@ -14,6 +14,9 @@ const MAX_CONNECTIONS = 16;
 const REQUEST_TIMEOUT_MS = 10_000;
 const MAX_ANSWER_BYTES = 256 << 20;
 
+/** Answered by every agent: tells a live socket from a stale file. */
+const PING = '/ping';
+
 /** Answers one path; the value becomes the JSON body. Throws PointsmanError for what the caller did wrong. */
 export type JsonRoute = (query: URLSearchParams) => Promise<unknown>;
 
@@ -32,6 +35,7 @@ export async function serveAgentSocket(path: string, routes: Readonly<Record<str
       response.end(JSON.stringify(body));
     };
     if (incoming.method !== 'GET') return answer(405, { error: 'only GET is served here' });
+    if (url.pathname === PING) return answer(200, {});
     if (route === undefined) return answer(404, { error: `no such path: ${url.pathname}` });
     route(url.searchParams).then(
       (body) => answer(200, body),
@@ -62,7 +66,7 @@ function listen(server: Server, path: string): Promise<void> {
 
 async function isAnswering(path: string): Promise<boolean> {
   try {
-    await askAgent(path, '/ping');
+    await askAgent(path, PING);
     return true;
   } catch (error) {
     return !hasCode(error, 'AGENT_UNREACHABLE');

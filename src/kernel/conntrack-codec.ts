@@ -10,20 +10,52 @@ import { AttributeTable, protocolError, type MessageWriter } from './wire.ts';
 export const CONNTRACK_CMD = { NEW: 0, GET: 1, DELETE: 2 } as const;
 
 /** CTA_* */
-const CTA = { TUPLE_ORIG: 1, TUPLE_REPLY: 2, STATUS: 3, TIMEOUT: 7, MARK: 8, ID: 12, ZONE: 18, FILTER: 25 } as const;
+const CTA = {
+  TUPLE_ORIG: 1,
+  TUPLE_REPLY: 2,
+  STATUS: 3,
+  TIMEOUT: 7,
+  MARK: 8,
+  ID: 12,
+  ZONE: 18,
+  FILTER: 25,
+} as const;
 /** CTA_TUPLE_* */
 const TUPLE = { IP: 1, PROTO: 2, ZONE: 3 } as const;
 /** CTA_IP_* */
 const IP = { V4_SRC: 1, V4_DST: 2, V6_SRC: 3, V6_DST: 4 } as const;
 /** CTA_PROTO_* */
-const PROTO = { NUM: 1, SRC_PORT: 2, DST_PORT: 3, ICMP_ID: 4, ICMP_TYPE: 5, ICMP_CODE: 6, ICMPV6_ID: 7, ICMPV6_TYPE: 8, ICMPV6_CODE: 9 } as const;
+const PROTO = {
+  NUM: 1,
+  SRC_PORT: 2,
+  DST_PORT: 3,
+  ICMP_ID: 4,
+  ICMP_TYPE: 5,
+  ICMP_CODE: 6,
+  ICMPV6_ID: 7,
+  ICMPV6_TYPE: 8,
+  ICMPV6_CODE: 9,
+} as const;
 /** CTA_FILTER_* */
 const FILTER = { ORIG_FLAGS: 1, REPLY_FLAGS: 2 } as const;
 /** Bits of the filter's flags: which parts of the tuple are compared (net/netfilter/nf_internals.h). */
-const FILTER_BIT = { SOURCE: 1 << 0, DESTINATION: 1 << 1, PROTOCOL: 1 << 3, SOURCE_PORT: 1 << 4, DESTINATION_PORT: 1 << 5 } as const;
+const FILTER_BIT = {
+  SOURCE: 1 << 0,
+  DESTINATION: 1 << 1,
+  PROTOCOL: 1 << 3,
+  SOURCE_PORT: 1 << 4,
+  DESTINATION_PORT: 1 << 5,
+} as const;
 
 /** IPS_* bits of a status that matter here. */
-export const STATUS = { SEEN_REPLY: 1 << 1, ASSURED: 1 << 2, CONFIRMED: 1 << 3, SRC_NAT: 1 << 4, DST_NAT: 1 << 5, DYING: 1 << 9 } as const;
+export const STATUS = {
+  SEEN_REPLY: 1 << 1,
+  ASSURED: 1 << 2,
+  CONFIRMED: 1 << 3,
+  SRC_NAT: 1 << 4,
+  DST_NAT: 1 << 5,
+  DYING: 1 << 9,
+} as const;
 
 /** One direction of a connection. Protocols without ports have 0 in both. */
 export interface ConntrackTuple {
@@ -49,12 +81,14 @@ export interface ConntrackEntry {
   readonly status: number;
   /** Seconds until it is forgotten; null where the kernel does not tell. */
   readonly timeoutSeconds: number | null;
-  /** Tells this connection from a later one with the same tuples; 0 where the kernel does not tell. */
+  /** Tells this connection from most later ones with the same tuples; 0 where the kernel does not tell. */
   readonly id: number;
 }
 
 /** The parts of a tuple that a filter can ask for. */
-export type TupleFilter = Partial<Pick<ConntrackTuple, 'source' | 'destination' | 'protocol' | 'sourcePort' | 'destinationPort'>>;
+export type TupleFilter = Partial<
+  Pick<ConntrackTuple, 'source' | 'destination' | 'protocol' | 'sourcePort' | 'destinationPort'>
+>;
 
 /** Which entries to list: all given parts must be equal. */
 export interface ConntrackFilter {
@@ -65,7 +99,11 @@ export interface ConntrackFilter {
 
 /** True when every part that the filter names is equal. */
 export function matchesFilter(filter: ConntrackFilter, entry: ConntrackEntry): boolean {
-  return entry.family === filter.family && matchesTuple(filter.original, entry.original) && matchesTuple(filter.reply, entry.reply);
+  return (
+    entry.family === filter.family &&
+    matchesTuple(filter.original, entry.original) &&
+    matchesTuple(filter.reply, entry.reply)
+  );
 }
 
 function matchesTuple(filter: TupleFilter | undefined, tuple: ConntrackTuple): boolean {
@@ -99,7 +137,10 @@ export function encodeFilter(writer: MessageWriter, filter: ConntrackFilter): vo
 function kernelPart(filter: TupleFilter = {}): TupleFilter {
   if (filter.protocol !== undefined) return filter;
   const { source, destination } = filter;
-  return { ...(source === undefined ? {} : { source }), ...(destination === undefined ? {} : { destination }) };
+  return {
+    ...(source === undefined ? {} : { source }),
+    ...(destination === undefined ? {} : { destination }),
+  };
 }
 
 function filterBits(filter: TupleFilter): number {
@@ -123,12 +164,17 @@ export function encodeEntryKey(writer: MessageWriter, entry: ConntrackEntry): vo
 export const TUPLE_ATTR = { ORIGINAL: CTA.TUPLE_ORIG, REPLY: CTA.TUPLE_REPLY } as const;
 
 /** Writes a tuple, or the parts of one that are there, as attribute `type`. */
-export function encodeTuple(writer: MessageWriter, type: number, tuple: TupleFilter & Pick<Partial<ConntrackTuple>, 'icmp'>): void {
+export function encodeTuple(
+  writer: MessageWriter,
+  type: number,
+  tuple: TupleFilter & Pick<Partial<ConntrackTuple>, 'icmp'>,
+): void {
   const nest = writer.beginNest(type);
   const { source, destination, protocol, sourcePort, destinationPort, icmp } = tuple;
   const ip = writer.beginNest(TUPLE.IP);
   if (source !== undefined) attrAddress(writer, familyOf(source) === 'IPv4' ? IP.V4_SRC : IP.V6_SRC, source);
-  if (destination !== undefined) attrAddress(writer, familyOf(destination) === 'IPv4' ? IP.V4_DST : IP.V6_DST, destination);
+  if (destination !== undefined)
+    attrAddress(writer, familyOf(destination) === 'IPv4' ? IP.V4_DST : IP.V6_DST, destination);
   writer.endNest(ip);
   const proto = writer.beginNest(TUPLE.PROTO);
   if (protocol !== undefined) writer.attrU8(PROTO.NUM, protocol);

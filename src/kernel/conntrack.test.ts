@@ -2,7 +2,14 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { recording, replay } from '../../test/fixtures/netlink/replay.ts';
 import { ip, SCENARIOS } from '../../test/fixtures/netlink/scenarios.ts';
-import { ack, done, message, ScriptedTransport, seqOf, seqsOf } from '../../test/kernel/scripted-transport.ts';
+import {
+  ack,
+  done,
+  message,
+  ScriptedTransport,
+  seqOf,
+  seqsOf,
+} from '../../test/kernel/scripted-transport.ts';
 import { ConntrackClient } from './conntrack.ts';
 import {
   decodeEntry,
@@ -38,14 +45,23 @@ describe('replayed from the kernel', () => {
       .map((text) => text.replace(/^.*? (?=src=)/, '').replace(/ use=.*$/, ''));
     expect(printed.length).toBeGreaterThan(3);
     expect(all.map(line).toSorted()).toEqual(printed.toSorted());
-    expect(all.every(({ timeoutSeconds, id }: ConntrackEntry) => timeoutSeconds !== null && timeoutSeconds <= 30 && id !== 0)).toBe(true);
+    expect(
+      all.every(
+        ({ timeoutSeconds, id }: ConntrackEntry) =>
+          timeoutSeconds !== null && timeoutSeconds <= 30 && id !== 0,
+      ),
+    ).toBe(true);
   });
 
   it('lists by original tuple, by port alone, and by the real server of NAT', async () => {
     const { one, ipv6, natted } = await replayed('conntrack');
     expect(one.map(({ original }: any) => original.destinationPort)).toEqual([5001]);
-    expect(ipv6.map(({ original }: any) => `${original.destination} ${original.destinationPort}`)).toEqual(['::1 5001']);
-    expect(natted.map(({ original }: any) => `${original.destination} ${original.destinationPort}`)).toEqual(['127.0.0.2 53']);
+    expect(ipv6.map(({ original }: any) => `${original.destination} ${original.destinationPort}`)).toEqual([
+      '::1 5001',
+    ]);
+    expect(natted.map(({ original }: any) => `${original.destination} ${original.destinationPort}`)).toEqual([
+      '127.0.0.2 53',
+    ]);
   });
 
   it('lets the kernel compare what it can: the answer holds nothing else', () => {
@@ -107,22 +123,29 @@ describe('a kernel that does not filter', () => {
     expect(await client.list(filter)).toEqual([entry(53)]);
   });
 
-  it.each([22, 95])('and refuses it with errno %i is asked without, and without from then on', async (errno) => {
-    const sizes: number[] = [];
-    const client = ConntrackClient.open(
-      () =>
-        new ScriptedTransport((request) => {
-          sizes.push(request.length);
-          return request.length > 20 ? [{ bytes: ack(seqOf(request), -errno) }] : everything(seqOf(request));
-        }),
-    );
-    expect(await client.list(filter)).toEqual([entry(53)]);
-    expect(await client.list(filter)).toEqual([entry(53)]);
-    expect(sizes.map((size) => size > 20)).toEqual([true, false, false]);
-  });
+  it.each([22, 95])(
+    'and refuses it with errno %i is asked without, and without from then on',
+    async (errno) => {
+      const sizes: number[] = [];
+      const client = ConntrackClient.open(
+        () =>
+          new ScriptedTransport((request) => {
+            sizes.push(request.length);
+            return request.length > 20
+              ? [{ bytes: ack(seqOf(request), -errno) }]
+              : everything(seqOf(request));
+          }),
+      );
+      expect(await client.list(filter)).toEqual([entry(53)]);
+      expect(await client.list(filter)).toEqual([entry(53)]);
+      expect(sizes.map((size) => size > 20)).toEqual([true, false, false]);
+    },
+  );
 
   it('and has no connection tracking at all says so', async () => {
-    const client = ConntrackClient.open(() => new ScriptedTransport((request) => [{ bytes: ack(seqOf(request), -22) }]));
+    const client = ConntrackClient.open(
+      () => new ScriptedTransport((request) => [{ bytes: ack(seqOf(request), -22) }]),
+    );
     await expect(client.list(filter)).rejects.toMatchObject({ name: 'KernelError', errnoName: 'EINVAL' });
   });
 });
@@ -133,7 +156,11 @@ describe('deleting', () => {
       () =>
         new ScriptedTransport((request) => {
           const seqs = seqsOf(request);
-          return [{ bytes: ack(seqs[0] ?? 0, -1) }, { bytes: ack(seqs[1] ?? 0, -2) }, { bytes: ack(seqs.at(-1) ?? 0) }];
+          return [
+            { bytes: ack(seqs[0] ?? 0, -1) },
+            { bytes: ack(seqs[1] ?? 0, -2) },
+            { bytes: ack(seqs.at(-1) ?? 0) },
+          ];
         }),
     );
     const { deleted, failures } = await client.delete([entry(1), entry(2), entry(3)]);
@@ -150,7 +177,13 @@ const anyTuple = (family: 'IPv4' | 'IPv6'): fc.Arbitrary<ConntrackTuple> => {
     .filter((one) => one.includes(':') === (family === 'IPv6'));
   const port = fc.integer({ min: 0, max: 65535 });
   const byte = fc.integer({ min: 0, max: 255 });
-  const ported = fc.record({ source: address, destination: address, protocol: fc.constantFrom(6, 17, 132), sourcePort: port, destinationPort: port });
+  const ported = fc.record({
+    source: address,
+    destination: address,
+    protocol: fc.constantFrom(6, 17, 132),
+    sourcePort: port,
+    destinationPort: port,
+  });
   const icmp = fc.record({
     source: address,
     destination: address,
@@ -162,18 +195,20 @@ const anyTuple = (family: 'IPv4' | 'IPv6'): fc.Arbitrary<ConntrackTuple> => {
   return fc.oneof(ported, icmp);
 };
 
-const anyEntry: fc.Arbitrary<ConntrackEntry> = fc.constantFrom('IPv4' as const, 'IPv6' as const).chain((family) =>
-  fc.record({
-    family: fc.constant(family),
-    original: anyTuple(family),
-    reply: anyTuple(family),
-    zone: fc.integer({ min: 0, max: 65535 }),
-    mark: fc.integer({ min: 0, max: 0xffffffff }),
-    status: fc.integer({ min: 0, max: 0xffffffff }),
-    timeoutSeconds: fc.option(fc.integer({ min: 0, max: 0xffffffff })),
-    id: fc.integer({ min: 0, max: 0xffffffff }),
-  }),
-);
+const anyEntry: fc.Arbitrary<ConntrackEntry> = fc
+  .constantFrom('IPv4' as const, 'IPv6' as const)
+  .chain((family) =>
+    fc.record({
+      family: fc.constant(family),
+      original: anyTuple(family),
+      reply: anyTuple(family),
+      zone: fc.integer({ min: 0, max: 65535 }),
+      mark: fc.integer({ min: 0, max: 0xffffffff }),
+      status: fc.integer({ min: 0, max: 0xffffffff }),
+      timeoutSeconds: fc.option(fc.integer({ min: 0, max: 0xffffffff })),
+      id: fc.integer({ min: 0, max: 0xffffffff }),
+    }),
+  );
 
 describe('codec', () => {
   it('gives back any entry', () => {
@@ -193,7 +228,9 @@ describe('codec', () => {
           expect(matchesFilter({ family: one.family, [side]: part }, one)).toBe(true);
         }
         expect(matchesFilter({ family: one.family, [side]: { protocol: protocol ^ 1 } }, one)).toBe(false);
-        expect(matchesFilter({ family: one.family, [side]: { destinationPort: destinationPort ^ 1 } }, one)).toBe(false);
+        expect(
+          matchesFilter({ family: one.family, [side]: { destinationPort: destinationPort ^ 1 } }, one),
+        ).toBe(false);
         expect(matchesFilter({ family: one.family === 'IPv4' ? 'IPv6' : 'IPv4' }, one)).toBe(false);
       }),
     );
@@ -202,12 +239,27 @@ describe('codec', () => {
   it('writes "conntrack -L -p udp --orig-dst 10.96.0.10 --dport 53" with the bits of the kernel header', () => {
     const writer = new MessageWriter(256);
     writer.begin(0x101, 0, 1);
-    encodeFilter(writer, { family: 'IPv4', original: { destination: ip('10.96.0.10'), protocol: 17, destinationPort: 53 } });
+    encodeFilter(writer, {
+      family: 'IPv4',
+      original: { destination: ip('10.96.0.10'), protocol: 17, destinationPort: 53 },
+    });
     writer.end();
     expect(Buffer.from(writer.bytes.subarray(16, writer.length)).toString('hex')).toBe(
       [
-        '24000180', '0c000180', '08000200', '0a60000a', '14000280', '05000100', '11000000', '06000300', '00350000',
-        '14001980', '08000100', '2a000000', '08000200', '00000000',
+        '24000180',
+        '0c000180',
+        '08000200',
+        '0a60000a',
+        '14000280',
+        '05000100',
+        '11000000',
+        '06000300',
+        '00350000',
+        '14001980',
+        '08000100',
+        '2a000000',
+        '08000200',
+        '00000000',
       ].join(''),
     );
   });

@@ -2,7 +2,14 @@
 // A deleted entry is what makes the next packet of a UDP flow be balanced anew. Sources: net/netfilter/nf_conntrack_netlink.c.
 
 import { KernelError } from '../model/errors.ts';
-import { CONNTRACK_CMD, decodeEntry, encodeEntryKey, encodeFilter, formatEntry, matchesFilter } from './conntrack-codec.ts';
+import {
+  CONNTRACK_CMD,
+  decodeEntry,
+  encodeEntryKey,
+  encodeFilter,
+  formatEntry,
+  matchesFilter,
+} from './conntrack-codec.ts';
 import type { ConntrackEntry, ConntrackFilter } from './conntrack-codec.ts';
 import { EINVAL, ENOENT, EOPNOTSUPP, EPERM } from './libc.ts';
 import { kernelError, NetlinkSocket, openTransport, type NetlinkTransport } from './netlink.ts';
@@ -50,7 +57,8 @@ export class ConntrackClient {
       try {
         return await this.dump(filter, true);
       } catch (error) {
-        if (!(error instanceof KernelError) || (error.errno !== EINVAL && error.errno !== EOPNOTSUPP)) throw error;
+        if (!(error instanceof KernelError) || (error.errno !== EINVAL && error.errno !== EOPNOTSUPP))
+          throw error;
       }
       // Kernels before 5.8 pass over filters they do not know; others may know filters but not this one.
       const entries = await this.dump(filter, false);
@@ -79,7 +87,8 @@ export class ConntrackClient {
 
   /**
    * Deletes the entries given, which `list` returned. One that is gone counts as neither deleted nor failed. All are tried.
-   * A later connection with the same addresses and ports is not touched (its id differs).
+   * An entry whose id differs (a later connection with the same tuple) is not touched; the kernel derives ids from memory addresses,
+   * so a twin that took the very place of the old entry cannot be told from it.
    */
   async delete(
     entries: Iterable<ConntrackEntry> | AsyncIterable<ConntrackEntry>,

@@ -50,46 +50,82 @@ function damaged(bytes: Uint8Array, damage: Damage): Answer[] {
 const position = fc.nat(4000);
 const reply = fc.nat(12);
 const anyDamage: fc.Arbitrary<Damage> = fc.oneof(
-  { weight: 3, arbitrary: fc.record({ kind: fc.constantFrom('byte' as const, 'word' as const), reply, at: position, value: fc.nat(0xffff) }) },
+  {
+    weight: 3,
+    arbitrary: fc.record({
+      kind: fc.constantFrom('byte' as const, 'word' as const),
+      reply,
+      at: position,
+      value: fc.nat(0xffff),
+    }),
+  },
   // Lengths and types stand in the first bytes, so those are hit more often.
-  { weight: 3, arbitrary: fc.record({ kind: fc.constant('word' as const), reply, at: fc.nat(60), value: fc.nat(100) }) },
-  { weight: 2, arbitrary: fc.record({ kind: fc.constantFrom('cut' as const, 'grow' as const, 'claim' as const, 'insert' as const), reply, at: position }) },
-  { weight: 1, arbitrary: fc.record({ kind: fc.constantFrom('drop' as const, 'twice' as const, 'port' as const, 'errno' as const), reply, at: position }) },
+  {
+    weight: 3,
+    arbitrary: fc.record({ kind: fc.constant('word' as const), reply, at: fc.nat(60), value: fc.nat(100) }),
+  },
+  {
+    weight: 2,
+    arbitrary: fc.record({
+      kind: fc.constantFrom('cut' as const, 'grow' as const, 'claim' as const, 'insert' as const),
+      reply,
+      at: position,
+    }),
+  },
+  {
+    weight: 1,
+    arbitrary: fc.record({
+      kind: fc.constantFrom('drop' as const, 'twice' as const, 'port' as const, 'errno' as const),
+      reply,
+      at: position,
+    }),
+  },
 );
 
-const ADDRESS_FIELDS = new Set(['address', 'address2', 'source', 'destination', 'gateway', 'preferredSource']);
+const ADDRESS_FIELDS = new Set([
+  'address',
+  'address2',
+  'source',
+  'destination',
+  'gateway',
+  'preferredSource',
+]);
 
 /** Fails for an address that is none, anywhere inside a value. */
 function expectSoundAddresses(value: unknown): void {
   if (typeof value !== 'object' || value === null) return;
   for (const [key, inner] of Object.entries(value)) {
-    if (ADDRESS_FIELDS.has(key) && typeof inner === 'string') expect(parseIp(inner), `${key} ${inner}`).not.toBeNull();
+    if (ADDRESS_FIELDS.has(key) && typeof inner === 'string')
+      expect(parseIp(inner), `${key} ${inner}`).not.toBeNull();
     else if (!(inner instanceof Error)) expectSoundAddresses(inner);
   }
 }
 
-describe.each(SCENARIOS.map((scenario) => [scenario.name, scenario] as const))('%s with damaged replies', (name, scenario) => {
-  const from = RECORDINGS.find((one) => one.name === name);
+describe.each(SCENARIOS.map((scenario) => [scenario.name, scenario] as const))(
+  '%s with damaged replies',
+  (name, scenario) => {
+    const from = RECORDINGS.find((one) => one.name === name);
 
-  it('ends in a typed error or a sound value', async () => {
-    if (from === undefined) throw new Error(`nothing recorded as ${name}`);
-    await fc.assert(
-      fc.asyncProperty(fc.array(anyDamage, { minLength: 1, maxLength: 3 }), async (damages) => {
-        const open = replay(from, false, (bytes, ordinal) => {
-          const damage = damages.find((one) => one.reply === ordinal);
-          return damage === undefined ? [{ bytes }] : damaged(bytes, damage);
-        });
-        try {
-          expectSoundAddresses(await scenario.run(open));
-        } catch (error) {
-          if (!(error instanceof PointsmanError)) throw error;
-          expect(error.message).not.toMatch(/\n/);
-        }
-      }),
-      { numRuns: 300 },
-    );
-  });
-});
+    it('ends in a typed error or a sound value', async () => {
+      if (from === undefined) throw new Error(`nothing recorded as ${name}`);
+      await fc.assert(
+        fc.asyncProperty(fc.array(anyDamage, { minLength: 1, maxLength: 3 }), async (damages) => {
+          const open = replay(from, false, (bytes, ordinal) => {
+            const damage = damages.find((one) => one.reply === ordinal);
+            return damage === undefined ? [{ bytes }] : damaged(bytes, damage);
+          });
+          try {
+            expectSoundAddresses(await scenario.run(open));
+          } catch (error) {
+            if (!(error instanceof PointsmanError)) throw error;
+            expect(error.message).not.toMatch(/\n/);
+          }
+        }),
+        { numRuns: 300 },
+      );
+    });
+  },
+);
 
 describe.each([
   ['decodeListPart', (bytes: Uint8Array) => decodeListPart(bytes, 0, bytes.length)],
@@ -100,7 +136,10 @@ describe.each([
       [
         `decodeEvent of type ${type}`,
         (bytes: Uint8Array) =>
-          decodeEvent({ bytes, header: { type, flags: 0, seq: 0, portid: 0, payloadStart: 0, payloadEnd: bytes.length } }),
+          decodeEvent({
+            bytes,
+            header: { type, flags: 0, seq: 0, portid: 0, payloadStart: 0, payloadEnd: bytes.length },
+          }),
       ] as const,
   ),
 ] as const)('%s on arbitrary bytes', (_, decode) => {
@@ -114,7 +153,15 @@ describe.each([
       return [...bytes];
     });
   const framed = fc
-    .tuple(fc.constantFrom([2, 0, 0, 0], [10, 0, 0, 0], [2, 32, 0, 0, 1, 0, 0, 0], [10, 128, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]), fc.array(attribute))
+    .tuple(
+      fc.constantFrom(
+        [2, 0, 0, 0],
+        [10, 0, 0, 0],
+        [2, 32, 0, 0, 1, 0, 0, 0],
+        [10, 128, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0],
+      ),
+      fc.array(attribute),
+    )
     .map(([head, attributes]) => Uint8Array.from([...head, ...attributes.flat()]));
 
   it('throws KERNEL_PROTOCOL or gives a sound value', () => {

@@ -5,7 +5,13 @@
 import { familyOf, parseIp, type Family, type IpAddress } from '../model/ip.ts';
 import { PointsmanError } from '../model/errors.ts';
 import { addressAt, addressFamilyOf, attrAddressBe, familyOfNumber, NFGENMSG_BYTES } from './nfnetlink.ts';
-import { AttributeTable, NLA_F_NET_BYTEORDER, protocolError, visitAttributes, type MessageWriter } from './wire.ts';
+import {
+  AttributeTable,
+  NLA_F_NET_BYTEORDER,
+  protocolError,
+  visitAttributes,
+  type MessageWriter,
+} from './wire.ts';
 
 /** IPSET_CMD_* */
 export const IPSET_CMD = {
@@ -38,7 +44,15 @@ export const SET_ATTR = {
 } as const;
 
 /** IPSET_ATTR_* inside DATA of a create message or a header. */
-const CREATE = { PORT: 4, PORT_TO: 5, HASHSIZE: 18, MAXELEM: 19, ELEMENTS: 24, REFERENCES: 25, MEMSIZE: 26 } as const;
+const CREATE = {
+  PORT: 4,
+  PORT_TO: 5,
+  HASHSIZE: 18,
+  MAXELEM: 19,
+  ELEMENTS: 24,
+  REFERENCES: 25,
+  MEMSIZE: 26,
+} as const;
 
 /** IPSET_ATTR_* inside DATA of a member. */
 const MEMBER = { IP: 1, PORT: 4, PROTO: 7, CADT_FLAGS: 8, LINENO: 9, IP2: 20, CIDR2: 21 } as const;
@@ -55,7 +69,13 @@ const FLAG_NOMATCH = 4;
 export const MAX_SET_NAME_CHARACTERS = 31;
 
 /** Set types whose members are understood. */
-export const SET_TYPES = ['hash:ip', 'hash:ip,port', 'hash:ip,port,ip', 'hash:ip,port,net', 'bitmap:port'] as const;
+export const SET_TYPES = [
+  'hash:ip',
+  'hash:ip,port',
+  'hash:ip,port,ip',
+  'hash:ip,port,net',
+  'bitmap:port',
+] as const;
 export type SetType = (typeof SET_TYPES)[number];
 
 /**
@@ -122,7 +142,9 @@ const PROTOCOL_NAMES: ReadonlyMap<number, string> = new Map([
   [132, 'sctp'],
   [136, 'udplite'],
 ]);
-const PROTOCOL_NUMBERS: ReadonlyMap<string, number> = new Map([...PROTOCOL_NAMES].map(([number, name]) => [name, number]));
+const PROTOCOL_NUMBERS: ReadonlyMap<string, number> = new Map(
+  [...PROTOCOL_NAMES].map(([number, name]) => [name, number]),
+);
 
 /** A member as `ipset list` prints it: "10.96.0.1,tcp:443", "10.96.0.1,tcp:443,10.0.0.0/8", "443". Unique inside a set. */
 export function formatMember(member: SetMember): string {
@@ -130,7 +152,11 @@ export function formatMember(member: SetMember): string {
   if (member.address !== undefined) parts.push(member.address);
   if (member.port !== undefined) {
     const protocol = member.protocol;
-    parts.push(protocol === undefined ? String(member.port) : `${PROTOCOL_NAMES.get(protocol) ?? protocol}:${member.port}`);
+    parts.push(
+      protocol === undefined
+        ? String(member.port)
+        : `${PROTOCOL_NAMES.get(protocol) ?? protocol}:${member.port}`,
+    );
   }
   if (member.address2 !== undefined) parts.push(formatNetwork(member.address2, member.prefixLength2));
   return parts.join(',') + (member.isException === true ? ' nomatch' : '');
@@ -147,7 +173,10 @@ export function parseMember(type: SetType, family: Family, text: string): SetMem
   const parts = (isException ? text.slice(0, -' nomatch'.length) : text).split(',');
   const exception = isException ? ({ isException: true } as const) : {};
   const bad = (why: string): PointsmanError =>
-    new PointsmanError('INVALID_OBJECT', `not a member of a ${type} set: ${JSON.stringify(text)}: ${why}`, { type, text });
+    new PointsmanError('INVALID_OBJECT', `not a member of a ${type} set: ${JSON.stringify(text)}: ${why}`, {
+      type,
+      text,
+    });
   if (parts.length !== type.split(',').length) throw bad(`it needs ${type.split(',').length} parts`);
   if (isException && type !== 'hash:ip,port,net') throw bad('only sets of networks have nomatch');
   const [first = '', second = '', third = ''] = parts;
@@ -182,7 +211,8 @@ function parsePort(text: string, bad: Complain): number {
 
 function parseNumber(text: string, max: number, what: string, bad: Complain): number {
   const value = Number(text);
-  if (!/^(0|[1-9]\d{0,4})$/.test(text) || value > max) throw bad(`${what} ${JSON.stringify(text)} is not a number from 0 to ${max}`);
+  if (!/^(0|[1-9]\d{0,4})$/.test(text) || value > max)
+    throw bad(`${what} ${JSON.stringify(text)} is not a number from 0 to ${max}`);
   return value;
 }
 
@@ -236,9 +266,15 @@ export function decodeListPart(bytes: Uint8Array, start: number, end: number): S
   const members: SetMember[] = [];
   if (table.has(SET_ATTR.ADT)) {
     const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-    visitAttributes(view, table.start(SET_ATTR.ADT), table.end(SET_ATTR.ADT), 'set members', (type, from, to) => {
-      if (type === SET_ATTR.DATA) members.push(decodeMember(bytes, from, to));
-    });
+    visitAttributes(
+      view,
+      table.start(SET_ATTR.ADT),
+      table.end(SET_ATTR.ADT),
+      'set members',
+      (type, from, to) => {
+        if (type === SET_ATTR.DATA) members.push(decodeMember(bytes, from, to));
+      },
+    );
   }
   return { name, header, members };
 }
@@ -282,7 +318,13 @@ function decodeAddress(bytes: Uint8Array, type: number): IpAddress {
 }
 
 /** Decodes an answer that holds two small numbers at command level: PROTOCOL and PROTOCOL_MIN, or REVISION and REVISION_MIN. */
-export function decodeVersions(bytes: Uint8Array, start: number, end: number, type: number, minType: number): { max: number; min: number } {
+export function decodeVersions(
+  bytes: Uint8Array,
+  start: number,
+  end: number,
+  type: number,
+  minType: number,
+): { max: number; min: number } {
   const table = commandTable.parse(bytes, start + NFGENMSG_BYTES, end);
   const max = table.u8(type);
   return { max, min: table.has(minType) ? table.u8(minType) : max };

@@ -8,8 +8,14 @@ type Meaning = readonly [name: string, hint: string];
 
 const COMMON: Readonly<Record<number, Meaning>> = {
   4097: ['IPSET_ERR_PROTOCOL', 'the kernel takes no message of this form; its ipset is of another version'],
-  4098: ['IPSET_ERR_FIND_TYPE', 'the kernel has no such set type; load its module (ip_set_hash_ip, ip_set_hash_ipport, ip_set_bitmap_port, ...)'],
-  4099: ['IPSET_ERR_MAX_SETS', 'the kernel holds as many sets as it can; raise max_sets of module ip_set or delete sets'],
+  4098: [
+    'IPSET_ERR_FIND_TYPE',
+    'the kernel has no such set type; load its module (ip_set_hash_ip, ip_set_hash_ipport, ip_set_bitmap_port, ...)',
+  ],
+  4099: [
+    'IPSET_ERR_MAX_SETS',
+    'the kernel holds as many sets as it can; raise max_sets of module ip_set or delete sets',
+  ],
   4100: ['IPSET_ERR_BUSY', 'a rule or another set refers to the set; remove that first'],
   4101: ['IPSET_ERR_EXIST_SETNAME2', 'the second name: it must exist for a swap and must not for a rename'],
   4102: ['IPSET_ERR_TYPE_MISMATCH', 'the two sets differ in type or family'],
@@ -28,7 +34,10 @@ const COMMON: Readonly<Record<number, Meaning>> = {
 };
 
 const HASH: Readonly<Record<number, Meaning>> = {
-  4352: ['IPSET_ERR_HASH_FULL', 'the set holds as many members as its maxelem allows; create it with a larger maxelem'],
+  4352: [
+    'IPSET_ERR_HASH_FULL',
+    'the set holds as many members as its maxelem allows; create it with a larger maxelem',
+  ],
   4353: ['IPSET_ERR_HASH_ELEM', 'the all-zero address cannot be a member'],
   4354: ['IPSET_ERR_INVALID_PROTO', 'the protocol cannot be a member'],
   4355: ['IPSET_ERR_MISSING_PROTO', 'the member needs a protocol'],
@@ -50,14 +59,21 @@ const SYSTEM: Readonly<Record<number, string>> = {
  * The KernelError of a refused ipset request. `kind` decides what the numbers from 4352 on mean; `hint` replaces the text of the
  * table where the command knows better.
  */
-export function setError(operation: string, object: string, errno: number, kind: 'hash' | 'bitmap', hint?: string): KernelError {
+export function setError(
+  operation: string,
+  object: string,
+  errno: number,
+  kind: 'hash' | 'bitmap',
+  hint?: string,
+): KernelError {
   const meaning = COMMON[errno] ?? (kind === 'hash' ? HASH : BITMAP)[errno];
   const [name, text] = meaning ?? [errnoName(errno), SYSTEM[errno] ?? ''];
   return new KernelError(operation, object, errno, name, hint ?? text);
 }
 
 /** The hint for EEXIST of a create: a set that is not the same stands in the way. */
-export const OTHER_SET_HINT = 'a set of this name exists with another type, family or size; destroy or rename it';
+export const OTHER_SET_HINT =
+  'a set of this name exists with another type, family or size; destroy or rename it';
 
 /** The errno of a create that met a different set of the same name. */
 export const OTHER_SET_ERRNO = EEXIST;

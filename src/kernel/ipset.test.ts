@@ -4,7 +4,15 @@ import { recording, RECORDINGS, replay } from '../../test/fixtures/netlink/repla
 import { ip, SCENARIOS } from '../../test/fixtures/netlink/scenarios.ts';
 import { ack, message, ScriptedTransport, seqOf, seqsOf } from '../../test/kernel/scripted-transport.ts';
 import { IpsetClient, MEMBERS_PER_SLICE } from './ipset.ts';
-import { decodeMember, encodeMember, formatMember, parseMember, SET_TYPES, type SetMember, type SetType } from './ipset-codec.ts';
+import {
+  decodeMember,
+  encodeMember,
+  formatMember,
+  parseMember,
+  SET_TYPES,
+  type SetMember,
+  type SetType,
+} from './ipset-codec.ts';
 import { setError } from './ipset-errors.ts';
 import { MessageWriter } from './wire.ts';
 
@@ -19,24 +27,27 @@ describe('replayed from the kernel', () => {
     expect(new Set(plain.map(({ name }) => name.split(' ')[1]))).toEqual(new Set(SET_TYPES));
   });
 
-  it.each(plain.map((one) => [one.name, one.command, one.output] as const))('%s reads what "%s" prints', async (name, _, output) => {
-    const { failures, contents } = await replayed(name);
-    expect(failures).toEqual([]);
-    const lines = output.trim().split('\n');
-    const printed = lines.slice(lines.indexOf('Members:') + 1);
-    expect(contents.members.map(formatMember)).toEqual(printed);
-    const { set } = contents;
-    const header = lines.find((line) => line.startsWith('Header: '));
-    expect(header).toBe(
-      set.type === 'bitmap:port'
-        ? `Header: range ${set.portFrom}-${set.portTo}`
-        : `Header: family ${set.family === 'IPv4' ? 'inet' : 'inet6'} hashsize ${set.hashSize} maxelem ${set.maxElements}`,
-    );
-    expect(lines).toContain(`Type: ${set.type}`);
-    expect(lines).toContain(`Revision: ${set.revision}`);
-    expect(lines).toContain(`Size in memory: ${set.memoryBytes}`);
-    expect(lines).toContain(`Number of entries: ${set.entries}`);
-  });
+  it.each(plain.map((one) => [one.name, one.command, one.output] as const))(
+    '%s reads what "%s" prints',
+    async (name, _, output) => {
+      const { failures, contents } = await replayed(name);
+      expect(failures).toEqual([]);
+      const lines = output.trim().split('\n');
+      const printed = lines.slice(lines.indexOf('Members:') + 1);
+      expect(contents.members.map(formatMember)).toEqual(printed);
+      const { set } = contents;
+      const header = lines.find((line) => line.startsWith('Header: '));
+      expect(header).toBe(
+        set.type === 'bitmap:port'
+          ? `Header: range ${set.portFrom}-${set.portTo}`
+          : `Header: family ${set.family === 'IPv4' ? 'inet' : 'inet6'} hashsize ${set.hashSize} maxelem ${set.maxElements}`,
+      );
+      expect(lines).toContain(`Type: ${set.type}`);
+      expect(lines).toContain(`Revision: ${set.revision}`);
+      expect(lines).toContain(`Size in memory: ${set.memoryBytes}`);
+      expect(lines).toContain(`Number of entries: ${set.entries}`);
+    },
+  );
 
   it('creates again with the same parameters and refuses others', async () => {
     const hint = 'a set of this name exists with another type, family or size; destroy or rename it';
@@ -75,7 +86,9 @@ describe('replayed from the kernel', () => {
   });
 
   it('swaps, renames, flushes, destroys, and lists headers of foreign types', async () => {
-    const { swapped, outcomes, isDestroyed, headers, foreign } = await replayed('ipset swap, rename, flush and destroy');
+    const { swapped, outcomes, isDestroyed, headers, foreign } = await replayed(
+      'ipset swap, rename, flush and destroy',
+    );
     expect(swapped.map(formatMember)).toEqual(['10.0.0.1']);
     expect(outcomes).toEqual([
       expect.stringContaining('ipset swap A C: IPSET_ERR_TYPE_MISMATCH'),
@@ -97,7 +110,28 @@ describe('opening', () => {
         ? [{ bytes: message(0x601, 0, seqOf(request), payload) }, { bytes: ack(seqOf(request)) }]
         : [{ bytes: ack(seqOf(request), status) }],
     );
-  const versions = (max: number, min: number): number[] => [2, 0, 0, 0, 5, 0, 1, 0, max, 0, 0, 0, 5, 0, 10, 0, min, 0, 0, 0];
+  const versions = (max: number, min: number): number[] => [
+    2,
+    0,
+    0,
+    0,
+    5,
+    0,
+    1,
+    0,
+    max,
+    0,
+    0,
+    0,
+    5,
+    0,
+    10,
+    0,
+    min,
+    0,
+    0,
+    0,
+  ];
 
   it.each([
     ['7 with a kernel of 7 to 6', versions(7, 6), 7],
@@ -138,7 +172,13 @@ describe('many members', () => {
   it('go in slices whose nests stay under 64 KiB, with a turn of the loop between two', async () => {
     const { sets, sent } = acking();
     const address = ip('2001:db8:ffff:ffff:ffff:ffff:ffff:ffff');
-    const members = Array.from({ length: 1000 }, (_, port) => ({ address, protocol: 6, port, address2: address, prefixLength2: 64 }));
+    const members = Array.from({ length: 1000 }, (_, port) => ({
+      address,
+      protocol: 6,
+      port,
+      address2: address,
+      prefixLength2: 64,
+    }));
     let turns = 0;
     const count = (): void => {
       turns++;
@@ -163,9 +203,12 @@ describe('many members', () => {
     expect(sent()).toHaveLength(2);
   });
 
-  it.each(['', 'x'.repeat(32)])('of a set whose name cannot exist (%j) are a programmer error', async (name) => {
-    await expect(acking().sets.add(name, [{ port: 1 }])).rejects.toThrow('not a set name');
-  });
+  it.each(['', 'x'.repeat(32)])(
+    'of a set whose name cannot exist (%j) are a programmer error',
+    async (name) => {
+      await expect(acking().sets.add(name, [{ port: 1 }])).rejects.toThrow('not a set name');
+    },
+  );
 });
 
 describe('member text', () => {
@@ -174,7 +217,12 @@ describe('member text', () => {
     ['hash:ip,port', 'IPv4', '10.96.0.1,tcp:443', { address: ip('10.96.0.1'), protocol: 6, port: 443 }],
     ['hash:ip,port', 'IPv6', 'fd96::1,udp:53', { address: ip('fd96::1'), protocol: 17, port: 53 }],
     ['hash:ip,port', 'IPv4', '10.96.0.1,99:1', { address: ip('10.96.0.1'), protocol: 99, port: 1 }],
-    ['hash:ip,port,ip', 'IPv4', '10.0.0.1,sctp:9,10.0.0.2', { address: ip('10.0.0.1'), protocol: 132, port: 9, address2: ip('10.0.0.2') }],
+    [
+      'hash:ip,port,ip',
+      'IPv4',
+      '10.0.0.1,sctp:9,10.0.0.2',
+      { address: ip('10.0.0.1'), protocol: 132, port: 9, address2: ip('10.0.0.2') },
+    ],
     [
       'hash:ip,port,net',
       'IPv6',
@@ -209,14 +257,18 @@ describe('member text', () => {
     ['bitmap:port', 'IPv4', '-1', 'port "-1"'],
     ['bitmap:port', 'IPv4', '1e2', 'port "1e2"'],
   ])('of a %s set of %s refuses %j', (type, family, text, why) => {
-    expect(() => parseMember(type, family, text)).toThrow(expect.objectContaining({ code: 'INVALID_OBJECT' }));
+    expect(() => parseMember(type, family, text)).toThrow(
+      expect.objectContaining({ code: 'INVALID_OBJECT' }),
+    );
     expect(() => parseMember(type, family, text)).toThrow(why);
   });
 });
 
 const number = (max: number): fc.Arbitrary<number> => fc.integer({ min: 0, max });
 const address = (family: 'IPv4' | 'IPv6') =>
-  (family === 'IPv4' ? fc.ipV4() : fc.ipV6()).map((text) => ip(text)).filter((one) => one.includes(':') === (family === 'IPv6'));
+  (family === 'IPv4' ? fc.ipV4() : fc.ipV6())
+    .map((text) => ip(text))
+    .filter((one) => one.includes(':') === (family === 'IPv6'));
 
 function memberOf(type: SetType, family: 'IPv4' | 'IPv6'): fc.Arbitrary<SetMember> {
   const portal = { address: address(family), protocol: number(255), port: number(65535) };
@@ -229,7 +281,12 @@ function memberOf(type: SetType, family: 'IPv4' | 'IPv6'): fc.Arbitrary<SetMembe
       return fc.record({ ...portal, address2: address(family) });
     case 'hash:ip,port,net':
       return fc.record(
-        { ...portal, address2: address(family), prefixLength2: number(family === 'IPv4' ? 32 : 128), isException: fc.constant(true as const) },
+        {
+          ...portal,
+          address2: address(family),
+          prefixLength2: number(family === 'IPv4' ? 32 : 128),
+          isException: fc.constant(true as const),
+        },
         { requiredKeys: ['address', 'protocol', 'port', 'address2', 'prefixLength2'] },
       );
     case 'bitmap:port':
@@ -237,20 +294,23 @@ function memberOf(type: SetType, family: 'IPv4' | 'IPv6'): fc.Arbitrary<SetMembe
   }
 }
 
-describe.each(SET_TYPES.flatMap((type) => [[type, 'IPv4'] as const, [type, 'IPv6'] as const]))('any member of a %s set of %s', (type, family) => {
-  it('survives the way to bytes and back, and to text and back', () => {
-    fc.assert(
-      fc.property(memberOf(type, family), number(1000), (member, line) => {
-        const writer = new MessageWriter(512);
-        writer.begin(1, 0, 1);
-        encodeMember(writer, member, line);
-        writer.end();
-        expect(decodeMember(writer.bytes, 20, writer.length)).toEqual(member);
-        expect(parseMember(type, family, formatMember(member))).toEqual(member);
-      }),
-    );
-  });
-});
+describe.each(SET_TYPES.flatMap((type) => [[type, 'IPv4'] as const, [type, 'IPv6'] as const]))(
+  'any member of a %s set of %s',
+  (type, family) => {
+    it('survives the way to bytes and back, and to text and back', () => {
+      fc.assert(
+        fc.property(memberOf(type, family), number(1000), (member, line) => {
+          const writer = new MessageWriter(512);
+          writer.begin(1, 0, 1);
+          encodeMember(writer, member, line);
+          writer.end();
+          expect(decodeMember(writer.bytes, 20, writer.length)).toEqual(member);
+          expect(parseMember(type, family, formatMember(member))).toEqual(member);
+        }),
+      );
+    });
+  },
+);
 
 describe('setError', () => {
   it.each([

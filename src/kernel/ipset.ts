@@ -5,10 +5,24 @@
 import { KernelError, PointsmanError } from '../model/errors.ts';
 import type { Family } from '../model/ip.ts';
 import * as codec from './ipset-codec.ts';
-import { IPSET_CMD, SET_ATTR, type SetDefinition, type SetMember, type SetState, type SetType } from './ipset-codec.ts';
+import {
+  IPSET_CMD,
+  SET_ATTR,
+  type SetDefinition,
+  type SetMember,
+  type SetState,
+  type SetType,
+} from './ipset-codec.ts';
 import { OTHER_SET_ERRNO, OTHER_SET_HINT, setError } from './ipset-errors.ts';
 import { AF_INET, EAGAIN, EINVAL, ENOENT } from './libc.ts';
-import { NetlinkSocket, NLM_F_EXCL, openTransport, type BatchFailure, type DataMessage, type NetlinkTransport } from './netlink.ts';
+import {
+  NetlinkSocket,
+  NLM_F_EXCL,
+  openTransport,
+  type BatchFailure,
+  type DataMessage,
+  type NetlinkTransport,
+} from './netlink.ts';
 import { NETLINK_NETFILTER, nfnetlinkType, SUBSYSTEM, writeNfgenmsg } from './nfnetlink.ts';
 import { slicesOf } from './slices.ts';
 import { NLA_F_NET_BYTEORDER, type MessageWriter } from './wire.ts';
@@ -170,7 +184,11 @@ export class IpsetClient {
     const refuse = (member: SetMember | undefined, errno: number): void => {
       if (member === undefined) throw new Error('a failure outside its batch');
       const kind = member.address === undefined ? 'bitmap' : 'hash';
-      failures.push({ set, member, error: setError(operation, `${set} ${codec.formatMember(member)}`, errno, kind) });
+      failures.push({
+        set,
+        member,
+        error: setError(operation, `${set} ${codec.formatMember(member)}`, errno, kind),
+      });
     };
     for await (const slice of slicesOf(members, MEMBERS_PER_SLICE)) {
       const failure = this.changeTogether(command, set, slice);
@@ -184,7 +202,11 @@ export class IpsetClient {
     return failures;
   }
 
-  private changeTogether(command: number, set: string, members: readonly SetMember[]): BatchFailure | undefined {
+  private changeTogether(
+    command: number,
+    set: string,
+    members: readonly SetMember[],
+  ): BatchFailure | undefined {
     const writer = this.begin(command, set);
     // Without a line number of its own the message's error would not say which member it is about.
     writer.attrU32(SET_ATTR.LINENO, 0);
@@ -213,7 +235,13 @@ export class IpsetClient {
     writer.attrU8(SET_ATTR.FAMILY, codec.setFamilyNumber(type, family));
     let revision: number = REVISIONS[type];
     const failure = this.finish(({ bytes, header }) => {
-      const range = codec.decodeVersions(bytes, header.payloadStart, header.payloadEnd, SET_ATTR.REVISION, SET_ATTR.REVISION_MIN);
+      const range = codec.decodeVersions(
+        bytes,
+        header.payloadStart,
+        header.payloadEnd,
+        SET_ATTR.REVISION,
+        SET_ATTR.REVISION_MIN,
+      );
       revision = Math.min(Math.max(revision, range.min), range.max);
     });
     if (failure !== undefined) throw setError('ipset type', `${type} ${family}`, failure.errno, kindOf(type));
@@ -222,7 +250,8 @@ export class IpsetClient {
   }
 
   private begin(command: number, set: string, flags = 0): MessageWriter {
-    if (set === '' || set.length > codec.MAX_SET_NAME_CHARACTERS) throw new Error(`not a set name: ${JSON.stringify(set)}`);
+    if (set === '' || set.length > codec.MAX_SET_NAME_CHARACTERS)
+      throw new Error(`not a set name: ${JSON.stringify(set)}`);
     const writer = this.writes.begin(nfnetlinkType(SUBSYSTEM.IPSET, command), flags);
     writeNfgenmsg(writer, AF_INET);
     writer.attrU8(SET_ATTR.PROTOCOL, this.protocol);
@@ -250,7 +279,9 @@ export class IpsetClient {
         build(writer);
       },
       ({ bytes, header }) =>
-        header.type === type ? codec.decodeListPart(bytes, header.payloadStart, header.payloadEnd) : undefined,
+        header.type === type
+          ? codec.decodeListPart(bytes, header.payloadStart, header.payloadEnd)
+          : undefined,
       what,
     );
   }
@@ -269,11 +300,18 @@ function agreeOnProtocol(socket: NetlinkSocket): number {
   socket.end();
   let range = { max: 0, min: 0 };
   const failure = socket.request(({ bytes, header }) => {
-    range = codec.decodeVersions(bytes, header.payloadStart, header.payloadEnd, SET_ATTR.PROTOCOL, SET_ATTR.PROTOCOL_MIN);
+    range = codec.decodeVersions(
+      bytes,
+      header.payloadStart,
+      header.payloadEnd,
+      SET_ATTR.PROTOCOL,
+      SET_ATTR.PROTOCOL_MIN,
+    );
   });
   if (failure !== undefined) {
     // nfnetlink answers EINVAL for a subsystem without a module, EAGAIN while it loads.
-    if (failure.errno !== EINVAL && failure.errno !== EAGAIN) throw setError('ipset protocol', '', failure.errno, 'hash');
+    if (failure.errno !== EINVAL && failure.errno !== EAGAIN)
+      throw setError('ipset protocol', '', failure.errno, 'hash');
     throw new PointsmanError(
       'MISSING_MODULE',
       'this kernel has no ipset; load it with "modprobe ip_set" on the node, or mount /lib/modules and allow CAP_SYS_MODULE',

@@ -65,7 +65,7 @@ export interface PollWatcher {
 }
 
 interface KoffiPoll {
-  start(): void;
+  start(options: { readable: boolean }, callback: (status: number, events: number) => void): void;
   stop(): void;
   close(): void;
   unref(): void;
@@ -243,18 +243,19 @@ export function unshare(flags: number): CallResult {
  * because an exception that leaves koffi's callback stops Node's loop.
  */
 export function watchReadable(fd: Fd, onReadable: () => void, onError: (error: unknown) => void): PollWatcher {
-  const poll = libc().koffi.node.poll(fd, { readable: true }, () => {
+  const onEvent = (): void => {
     try {
       onReadable();
     } catch (error) {
       onError(error);
     }
-  });
+  };
+  const poll = libc().koffi.node.poll(fd, { readable: true }, onEvent);
   poll.unref();
   let isOpen = true;
   return {
     restart() {
-      if (isOpen) poll.start();
+      if (isOpen) poll.start({ readable: true }, onEvent);
     },
     close() {
       if (isOpen) poll.close();

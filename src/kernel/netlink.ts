@@ -64,10 +64,18 @@ export interface NetlinkTransport {
 
 /** A descriptor bound and joined as `openTransport` says. */
 function openSocket(protocol: number, groups: readonly number[]): libc.Fd {
-  const opened = libc.socket(libc.AF_NETLINK, libc.SOCK_RAW | libc.SOCK_CLOEXEC | libc.SOCK_NONBLOCK, protocol);
+  const opened = libc.socket(
+    libc.AF_NETLINK,
+    libc.SOCK_RAW | libc.SOCK_CLOEXEC | libc.SOCK_NONBLOCK,
+    protocol,
+  );
   if (opened.errno !== 0) {
     const name = libc.errnoName(opened.errno);
-    throw new PointsmanError('KERNEL_REFUSED', `cannot open a netlink socket of protocol ${protocol}: ${name}`, { protocol });
+    throw new PointsmanError(
+      'KERNEL_REFUSED',
+      `cannot open a netlink socket of protocol ${protocol}: ${name}`,
+      { protocol },
+    );
   }
   const fd = opened.value;
   const address = new Uint8Array(SOCKADDR_NL_BYTES);
@@ -89,14 +97,21 @@ function openSocket(protocol: number, groups: readonly number[]): libc.Fd {
     const joined = libc.setsockoptInt(fd, SOL_NETLINK, NETLINK_ADD_MEMBERSHIP, group);
     if (joined.errno !== 0) {
       libc.close(fd);
-      throw new PointsmanError('KERNEL_REFUSED', `cannot join netlink group ${group}: ${libc.errnoName(joined.errno)}`, { group });
+      throw new PointsmanError(
+        'KERNEL_REFUSED',
+        `cannot join netlink group ${group}: ${libc.errnoName(joined.errno)}`,
+        { group },
+      );
     }
   }
   return fd;
 }
 
 /** A transport on a real socket. Throws KERNEL_REFUSED when the kernel has no such protocol. */
-export function openTransport(protocol: number, groups: readonly number[] = []): NetlinkTransport & { readonly fd: number } {
+export function openTransport(
+  protocol: number,
+  groups: readonly number[] = [],
+): NetlinkTransport & { readonly fd: number } {
   let fd = openSocket(protocol, groups);
   const sender = new Uint8Array(SOCKADDR_NL_BYTES);
   const senderView = new DataView(sender.buffer);
@@ -139,7 +154,12 @@ export interface BatchFailure {
 }
 
 /** The KernelError of a refused request: the kernel's own words if it gave any, else `hint`. */
-export function kernelError(operation: string, object: string, failure: BatchFailure, hint = ''): KernelError {
+export function kernelError(
+  operation: string,
+  object: string,
+  failure: BatchFailure,
+  hint = '',
+): KernelError {
   const text = failure.text === '' ? hint : failure.text;
   return new KernelError(operation, object, failure.errno, libc.errnoName(failure.errno), text);
 }
@@ -213,7 +233,9 @@ export class NetlinkSocket {
   get isFull(): boolean {
     // A wrapped sequence number ends the batch, because failures are matched by distance from the first one.
     if (this.batchMessages === 0) return false;
-    return this.writer.length >= this.batchBytes || this.batchMessages >= MAX_BATCH_MESSAGES || this.seq === 1;
+    return (
+      this.writer.length >= this.batchBytes || this.batchMessages >= MAX_BATCH_MESSAGES || this.seq === 1
+    );
   }
 
   /** Sends the batch and waits for the kernel's answer; the failures come in order of their index. */
@@ -240,7 +262,7 @@ export class NetlinkSocket {
     const failures: BatchFailure[] = [];
     const deadline = Date.now() + this.timeoutMs;
     let stale = 0;
-    for (let isDone = false; !isDone; ) {
+    for (let isDone = false; !isDone;) {
       const length = this.receive(deadline, `${count} requests`);
       let isOurs = false;
       visitMessages(this.buffer, length, (header) => {
@@ -258,7 +280,8 @@ export class NetlinkSocket {
         }
       });
       // Each of our requests has at most one answer and few data messages, so more than that is not for us either.
-      if ((!isOurs || failures.length > count) && ++stale > MAX_STALE_DATAGRAMS) throw this.timedOut(`${count} requests`);
+      if ((!isOurs || failures.length > count) && ++stale > MAX_STALE_DATAGRAMS)
+        throw this.timedOut(`${count} requests`);
     }
     return failures;
   }
@@ -332,7 +355,8 @@ export class NetlinkSocket {
             return;
           }
           if (header.type === NLMSG_OVERRUN) throw overrun();
-          if (++seen > MAX_DUMP_MESSAGES) throw protocolError(`more than ${MAX_DUMP_MESSAGES} ${what} in one dump`);
+          if (++seen > MAX_DUMP_MESSAGES)
+            throw protocolError(`more than ${MAX_DUMP_MESSAGES} ${what} in one dump`);
           const value = decode({ bytes: this.buffer, header });
           if (value !== undefined) values.push(value);
         });
@@ -353,7 +377,7 @@ export class NetlinkSocket {
 
   /** The next datagram from the kernel in `buffer`; waits until `deadline` (ms since the epoch). */
   private receive(deadline: number, what: string): number {
-    for (let stale = 0; stale < MAX_STALE_DATAGRAMS; ) {
+    for (let stale = 0; stale < MAX_STALE_DATAGRAMS;) {
       const length = this.transport.receive(this.buffer);
       if (length === -libc.EAGAIN) {
         const left = deadline - Date.now();
@@ -366,14 +390,19 @@ export class NetlinkSocket {
         stale++;
         continue;
       }
-      if (length > this.buffer.length) throw protocolError(`a datagram of ${length} bytes, larger than ${this.buffer.length}`);
+      if (length > this.buffer.length)
+        throw protocolError(`a datagram of ${length} bytes, larger than ${this.buffer.length}`);
       return length;
     }
     throw this.timedOut(what);
   }
 
   private timedOut(what: string): PointsmanError {
-    return new PointsmanError('KERNEL_TIMEOUT', `the kernel did not answer (${what}) within ${this.timeoutMs} ms`, { what });
+    return new PointsmanError(
+      'KERNEL_TIMEOUT',
+      `the kernel did not answer (${what}) within ${this.timeoutMs} ms`,
+      { what },
+    );
   }
 }
 
@@ -383,7 +412,10 @@ export function nextTurn(): Promise<void> {
 }
 
 function overrun(): PointsmanError {
-  return new PointsmanError('KERNEL_OVERRUN', 'the kernel lost replies (ENOBUFS); what was asked for is done, what was answered is unknown');
+  return new PointsmanError(
+    'KERNEL_OVERRUN',
+    'the kernel lost replies (ENOBUFS); what was asked for is done, what was answered is unknown',
+  );
 }
 
 function refused(what: string, errno: number): KernelError {
@@ -406,7 +438,12 @@ function decodeAck(bytes: Uint8Array, header: MessageHeader, index: number): Bat
   // status (4) | the request's header (16) | unless capped, the request's payload | attributes
   const hasMore = header.payloadEnd - header.payloadStart > 20;
   if ((header.flags & NLM_F_CAPPED) === 0 && hasMore) {
-    return { index, errno: Math.abs(status), text: '', echo: bytes.slice(header.payloadStart + 20, header.payloadEnd) };
+    return {
+      index,
+      errno: Math.abs(status),
+      text: '',
+      echo: bytes.slice(header.payloadStart + 20, header.payloadEnd),
+    };
   }
   let text = '';
   if ((header.flags & NLM_F_ACK_TLVS) !== 0 && hasMore) {
@@ -419,10 +456,25 @@ function decodeAck(bytes: Uint8Array, header: MessageHeader, index: number): Bat
 /** Datagrams taken per turn of Node's loop: a storm of events must not starve it; poll reports again what is left. */
 const DATAGRAMS_PER_DRAIN = 64;
 
+/** More than a receive queue holds; a queue that is still not empty then is being filled as fast as it is emptied. */
+const MAX_DISCARDED_DATAGRAMS = 100_000;
+
+/**
+ * Empties the queue. After an overrun the kernel drops notifications without another word until the queue was empty once, so a
+ * listener that reads the state before that would miss what changes next.
+ */
+function discardAll(transport: NetlinkTransport, buffer: Uint8Array): void {
+  for (let i = 0; i < MAX_DISCARDED_DATAGRAMS; i++) {
+    const length = transport.receive(buffer);
+    if (length < 0 && length !== -libc.ENOBUFS) return;
+  }
+}
+
 /**
  * Hands over the notifications that wait in `transport`, at most 64 datagrams. `onLost` is called for each sign that some were
  * lost (ENOBUFS, truncation, broken bytes, a PointsmanError of `onMessage`); with isStopped=true when libuv stopped watching the
- * descriptor because of an error on it. Senders other than the kernel are passed over.
+ * descriptor because of an error on it. After an overrun what still waits is thrown away first, so that what `onLost` reads is newer.
+ * Senders other than the kernel are passed over.
  */
 export function drainNotifications(
   transport: NetlinkTransport,
@@ -434,9 +486,8 @@ export function drainNotifications(
     const length = transport.receive(buffer);
     if (length === -libc.EAGAIN) return;
     if (length < 0) {
+      if (length === -libc.ENOBUFS) discardAll(transport, buffer);
       onLost(libc.errnoName(-length), true);
-      // ENOBUFS is said once and then the queue goes on; anything else (EBADF after close) would repeat.
-      if (length === -libc.ENOBUFS) continue;
       return;
     }
     if (transport.senderPort !== 0) continue;
@@ -465,7 +516,12 @@ export class NetlinkMonitor {
    * `onMessage` sees each notification; `onLost` is called when some were lost (ENOBUFS, truncation, broken bytes): the listener
    * must then read the whole state again. What else the listeners throw is a programmer error and ends the process.
    */
-  constructor(protocol: number, groups: readonly number[], onMessage: (message: DataMessage) => void, onLost: (why: string) => void) {
+  constructor(
+    protocol: number,
+    groups: readonly number[],
+    onMessage: (message: DataMessage) => void,
+    onLost: (why: string) => void,
+  ) {
     this.transport = openTransport(protocol, groups);
     const buffer = new Uint8Array(RECEIVE_BYTES);
     this.watcher = libc.watchReadable(

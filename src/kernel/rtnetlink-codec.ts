@@ -232,7 +232,12 @@ export function decodeRoute(bytes: Uint8Array, start: number, end: number): Rout
 }
 
 /** A local route: the node answers for every address of the network (`ip route add local NETWORK dev LINK`). */
-export function localRoute(family: Family, destination: IpAddress, prefixLength: number, linkIndex: number): Route {
+export function localRoute(
+  family: Family,
+  destination: IpAddress,
+  prefixLength: number,
+  linkIndex: number,
+): Route {
   return {
     family,
     table: ROUTE_TABLE.LOCAL,
@@ -250,7 +255,10 @@ export function localRoute(family: Family, destination: IpAddress, prefixLength:
 
 /** A route for errors: "local 10.96.0.0/12 table 255". */
 export function formatRoute(route: Route): string {
-  const type = Object.entries(ROUTE_TYPE).find(([, number]) => number === route.type)?.[0].toLowerCase() ?? String(route.type);
+  const type =
+    Object.entries(ROUTE_TYPE)
+      .find(([, number]) => number === route.type)?.[0]
+      .toLowerCase() ?? String(route.type);
   const via = route.gateway === null ? '' : ` via ${route.gateway}`;
   return `${type} ${route.destination}/${route.prefixLength}${via} table ${route.table}`;
 }

@@ -3,10 +3,24 @@
 
 import { NetlinkMonitor, type DataMessage } from './netlink.ts';
 import { NETLINK_ROUTE } from './rtnetlink.ts';
-import { decodeAddress, decodeLink, decodeRoute, RTM, type Link, type LinkAddress, type Route } from './rtnetlink-codec.ts';
+import {
+  decodeAddress,
+  decodeLink,
+  decodeRoute,
+  RTM,
+  type Link,
+  type LinkAddress,
+  type Route,
+} from './rtnetlink-codec.ts';
 
 /** RTNLGRP_* */
-export const RTNETLINK_GROUPS = { LINK: 1, IPV4_IFADDR: 5, IPV4_ROUTE: 7, IPV6_IFADDR: 9, IPV6_ROUTE: 11 } as const;
+export const RTNETLINK_GROUPS = {
+  LINK: 1,
+  IPV4_IFADDR: 5,
+  IPV4_ROUTE: 7,
+  IPV6_IFADDR: 9,
+  IPV6_ROUTE: 11,
+} as const;
 export type RtnetlinkGroup = keyof typeof RTNETLINK_GROUPS;
 
 /** What changed. 'new' also tells of a change to what was there: the kernel does not distinguish. */
@@ -21,7 +35,11 @@ export function decodeEvent({ bytes, header }: DataMessage): RtnetlinkEvent | un
   switch (header.type) {
     case RTM.NEWLINK:
     case RTM.DELLINK:
-      return { kind: 'link', change: header.type === RTM.NEWLINK ? 'new' : 'deleted', link: decodeLink(bytes, start, end) };
+      return {
+        kind: 'link',
+        change: header.type === RTM.NEWLINK ? 'new' : 'deleted',
+        link: decodeLink(bytes, start, end),
+      };
     case RTM.NEWADDR:
     case RTM.DELADDR: {
       const address = decodeAddress(bytes, start, end);

@@ -4,7 +4,15 @@ import { recording, replay } from '../../test/fixtures/netlink/replay.ts';
 import { ip, SCENARIOS } from '../../test/fixtures/netlink/scenarios.ts';
 import { ack, ScriptedTransport, seqsOf } from '../../test/kernel/scripted-transport.ts';
 import { OBJECTS_PER_SLICE, RtnetlinkClient } from './rtnetlink.ts';
-import { decodeAddress, decodeRoute, encodeHostAddress, encodeRoute, formatRoute, localRoute, type Route } from './rtnetlink-codec.ts';
+import {
+  decodeAddress,
+  decodeRoute,
+  encodeHostAddress,
+  encodeRoute,
+  formatRoute,
+  localRoute,
+  type Route,
+} from './rtnetlink-codec.ts';
 import { decodeEvent } from './rtnetlink-watch.ts';
 import { MessageWriter } from './wire.ts';
 
@@ -24,7 +32,9 @@ describe('replayed from the kernel', () => {
     expect(one).toEqual(links[3]);
     expect(none).toBeNull();
     expect(added).toEqual(['created', 'exists']);
-    expect(bad).toBe('link add x type no-such-kind: EOPNOTSUPP (errno 95); the kernel has no no-such-kind devices; load module no-such-kind');
+    expect(bad).toBe(
+      'link add x type no-such-kind: EOPNOTSUPP (errno 95); the kernel has no no-such-kind devices; load module no-such-kind',
+    );
     expect(deleted).toEqual([true, false]);
   });
 
@@ -34,7 +44,9 @@ describe('replayed from the kernel', () => {
     expect(badLink.map(({ error }: any) => error.message)).toEqual([
       'address add 10.96.0.1 on link 99: ENODEV (errno 19); ipv4: Device not found',
     ]);
-    expect(all.map((one: any) => `${one.linkIndex} ${one.address}/${one.prefixLength} scope ${one.scope}`)).toEqual([
+    expect(
+      all.map((one: any) => `${one.linkIndex} ${one.address}/${one.prefixLength} scope ${one.scope}`),
+    ).toEqual([
       '1 127.0.0.1/8 scope 254',
       '7 192.0.2.1/24 scope 0',
       '7 10.96.0.1/32 scope 0',
@@ -49,7 +61,9 @@ describe('replayed from the kernel', () => {
   it('adds, lists and deletes routes; the same route again is fine, another one in its place is not', async () => {
     const { added, addedAgain, addedElsewhere, ipv4, ipv6Local, deleted } = await replayed('routes');
     expect([added, addedAgain, deleted]).toEqual([[], [], []]);
-    expect(addedElsewhere.map(({ error }: any) => error.message)).toEqual(['route add local 10.96.0.0/12 table 255: EEXIST (errno 17)']);
+    expect(addedElsewhere.map(({ error }: any) => error.message)).toEqual([
+      'route add local 10.96.0.0/12 table 255: EEXIST (errno 17)',
+    ]);
     expect(ipv4.map(formatRoute)).toEqual(
       expect.arrayContaining([
         'blackhole 203.0.113.0/24 table 1000',
@@ -73,7 +87,10 @@ describe('many addresses', () => {
     const client = RtnetlinkClient.open(() => {
       const transport = new ScriptedTransport((request) => {
         const seqs = seqsOf(request);
-        return [...seqs.slice(0, 1).map((seq) => ({ bytes: ack(seq, -12) })), { bytes: ack(seqs.at(-1) ?? 0) }];
+        return [
+          ...seqs.slice(0, 1).map((seq) => ({ bytes: ack(seq, -12) })),
+          { bytes: ack(seqs.at(-1) ?? 0) },
+        ];
       });
       transports.push(transport);
       return transport;
@@ -92,7 +109,9 @@ describe('many addresses', () => {
 
 const family = fc.constantFrom('IPv4' as const, 'IPv6' as const);
 const addressOf = (of: 'IPv4' | 'IPv6') =>
-  (of === 'IPv4' ? fc.ipV4() : fc.ipV6()).map((text) => ip(text)).filter((one) => one.includes(':') === (of === 'IPv6'));
+  (of === 'IPv4' ? fc.ipV4() : fc.ipV6())
+    .map((text) => ip(text))
+    .filter((one) => one.includes(':') === (of === 'IPv6'));
 
 function encoded(write: (writer: MessageWriter) => void): { bytes: Uint8Array; end: number } {
   const writer = new MessageWriter(512);
@@ -152,7 +171,14 @@ describe('codec', () => {
     );
   });
 
-  const headerOf = (type: number) => ({ type, flags: 0, seq: 0, portid: 0, payloadStart: 16, payloadEnd: 16 });
+  const headerOf = (type: number) => ({
+    type,
+    flags: 0,
+    seq: 0,
+    portid: 0,
+    payloadStart: 16,
+    payloadEnd: 16,
+  });
 
   it.each([16, 17, 20, 21, 24, 25])('refuses a notification of type %i that has no payload', (type) => {
     expect(() => decodeEvent({ bytes: new Uint8Array(64), header: headerOf(type) })).toThrow(

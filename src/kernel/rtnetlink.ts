@@ -59,7 +59,12 @@ export class RtnetlinkClient {
   }
 
   links(): Promise<Link[]> {
-    return this.reads.dump(RTM.GETLINK, (writer) => codec.writeIfinfomsg(writer, 0), only(RTM.NEWLINK, codec.decodeLink), 'links');
+    return this.reads.dump(
+      RTM.GETLINK,
+      (writer) => codec.writeIfinfomsg(writer, 0),
+      only(RTM.NEWLINK, codec.decodeLink),
+      'links',
+    );
   }
 
   /** The link of this name, or null. Throws KernelError. */
@@ -81,9 +86,15 @@ export class RtnetlinkClient {
     const failure = this.finish();
     if (failure === undefined) return 'created';
     if (failure.errno === EEXIST) return 'exists';
-    const missing = failure.errno === EOPNOTSUPP ? `the kernel has no ${kind} devices; load module ${kind}` : hint(failure);
+    const missing =
+      failure.errno === EOPNOTSUPP ? `the kernel has no ${kind} devices; load module ${kind}` : hint(failure);
     // The kernel's own words ("Unknown device type") do not say what to do.
-    throw kernelError('link add', `${name} type ${kind}`, failure.errno === EOPNOTSUPP ? { ...failure, text: '' } : failure, missing);
+    throw kernelError(
+      'link add',
+      `${name} type ${kind}`,
+      failure.errno === EOPNOTSUPP ? { ...failure, text: '' } : failure,
+      missing,
+    );
   }
 
   /** Deletes a link with all its addresses; false when there is none of that name. Throws KernelError. */
@@ -99,7 +110,8 @@ export class RtnetlinkClient {
   setLinkUp(index: number, isUp: boolean): void {
     codec.writeIfinfomsg(this.writes.begin(RTM.NEWLINK, 0), index, isUp ? LINK_FLAG_UP : 0, LINK_FLAG_UP);
     const failure = this.finish();
-    if (failure !== undefined) throw kernelError('link set', `${index} ${isUp ? 'up' : 'down'}`, failure, hint(failure));
+    if (failure !== undefined)
+      throw kernelError('link set', `${index} ${isUp ? 'up' : 'down'}`, failure, hint(failure));
   }
 
   /** Addresses of all links, or of one family or link. */
@@ -111,20 +123,34 @@ export class RtnetlinkClient {
       (message) => {
         const address = decode(message);
         if (filter.family !== undefined && address?.family !== filter.family) return undefined;
-        return filter.linkIndex === undefined || address?.linkIndex === filter.linkIndex ? address : undefined;
+        return filter.linkIndex === undefined || address?.linkIndex === filter.linkIndex
+          ? address
+          : undefined;
       },
       'link addresses',
     );
   }
 
   /** Adds addresses with /32 or /128 to a link. One that is there counts as added. All are tried; refused ones come back in order. */
-  addAddresses(linkIndex: number, addresses: Iterable<IpAddress> | AsyncIterable<IpAddress>): Promise<AddressFailure[]> {
-    return this.changeAddresses(RTM.NEWADDR, NLM_F_CREATE | NLM_F_EXCL, 'address add', linkIndex, addresses, [EEXIST]);
+  addAddresses(
+    linkIndex: number,
+    addresses: Iterable<IpAddress> | AsyncIterable<IpAddress>,
+  ): Promise<AddressFailure[]> {
+    return this.changeAddresses(RTM.NEWADDR, NLM_F_CREATE | NLM_F_EXCL, 'address add', linkIndex, addresses, [
+      EEXIST,
+    ]);
   }
 
   /** Deletes /32 or /128 addresses from a link. What is not there, the link included, counts as deleted. */
-  deleteAddresses(linkIndex: number, addresses: Iterable<IpAddress> | AsyncIterable<IpAddress>): Promise<AddressFailure[]> {
-    return this.changeAddresses(RTM.DELADDR, 0, 'address delete', linkIndex, addresses, [EADDRNOTAVAIL, ENODEV, ENXIO]);
+  deleteAddresses(
+    linkIndex: number,
+    addresses: Iterable<IpAddress> | AsyncIterable<IpAddress>,
+  ): Promise<AddressFailure[]> {
+    return this.changeAddresses(RTM.DELADDR, 0, 'address delete', linkIndex, addresses, [
+      EADDRNOTAVAIL,
+      ENODEV,
+      ENXIO,
+    ]);
   }
 
   /** Routes of a family, or of one of its tables; what one configured or the kernel made, without cached copies. */
@@ -147,13 +173,23 @@ export class RtnetlinkClient {
    * All are tried; refused ones come back in order.
    */
   async addRoutes(routes: Iterable<Route> | AsyncIterable<Route>): Promise<RouteFailure[]> {
-    const failures = await this.changeRoutes(RTM.NEWROUTE, NLM_F_CREATE | NLM_F_EXCL, 'route add', routes, []);
-    const families = new Set(failures.filter(({ error }) => error.errno === EEXIST).map(({ route }) => route.family));
+    const failures = await this.changeRoutes(
+      RTM.NEWROUTE,
+      NLM_F_CREATE | NLM_F_EXCL,
+      'route add',
+      routes,
+      [],
+    );
+    const families = new Set(
+      failures.filter(({ error }) => error.errno === EEXIST).map(({ route }) => route.family),
+    );
     const present = new Set<string>();
     for (const family of families) {
       for (const route of await this.routes({ family })) present.add(routeIdentity(route));
     }
-    return failures.filter(({ route, error }) => error.errno !== EEXIST || !present.has(routeIdentity(route)));
+    return failures.filter(
+      ({ route, error }) => error.errno !== EEXIST || !present.has(routeIdentity(route)),
+    );
   }
 
   /** Deletes routes. What is not there, the link included, counts as deleted. */
@@ -197,7 +233,10 @@ export class RtnetlinkClient {
         this.writes.end();
       }
       for (const { failure, value } of refusedOf(slice, this.writes.flush(), fine)) {
-        failures.push({ route: value, error: kernelError(operation, codec.formatRoute(value), failure, hint(failure)) });
+        failures.push({
+          route: value,
+          error: kernelError(operation, codec.formatRoute(value), failure, hint(failure)),
+        });
       }
     }
     return failures;
@@ -214,7 +253,8 @@ function only<T>(
   type: number,
   decode: (bytes: Uint8Array, start: number, end: number) => T | undefined,
 ): (message: DataMessage) => T | undefined {
-  return ({ bytes, header }) => (header.type === type ? decode(bytes, header.payloadStart, header.payloadEnd) : undefined);
+  return ({ bytes, header }) =>
+    header.type === type ? decode(bytes, header.payloadStart, header.payloadEnd) : undefined;
 }
 
 function* refusedOf<T>(
@@ -236,6 +276,7 @@ function routeIdentity(route: Route): string {
 }
 
 function hint(failure: BatchFailure): string {
-  if (failure.errno === EPERM) return 'run as root (CAP_NET_ADMIN) in the user namespace that owns the network namespace';
+  if (failure.errno === EPERM)
+    return 'run as root (CAP_NET_ADMIN) in the user namespace that owns the network namespace';
   return failure.errno === ENODEV ? 'there is no such link' : '';
 }

@@ -7,7 +7,10 @@ import { nextTurn } from './netlink.ts';
  * The values in order, in arrays of `size` (the last may be shorter, none is empty). Between two slices Node's loop gets a turn, so
  * what the caller does with one slice is the longest block of the loop.
  */
-export async function* slicesOf<T>(values: Iterable<T> | AsyncIterable<T>, size: number): AsyncGenerator<T[], void, void> {
+export async function* slicesOf<T>(
+  values: Iterable<T> | AsyncIterable<T>,
+  size: number,
+): AsyncGenerator<T[], void, void> {
   let slice: T[] = [];
   if (Symbol.iterator in values) {
     for (const value of values) {

@@ -29,7 +29,16 @@ describe('MessageWriter', () => {
     writer.attrString(3, 'rr');
     writer.end();
     expect(Buffer.from(written(writer)).toString('hex')).toBe(
-      ['28000000', '0201', '0503', '07000000', '00000000', '05000100ab000000', '0600020012340000', '0700030072720000'].join(''),
+      [
+        '28000000',
+        '0201',
+        '0503',
+        '07000000',
+        '00000000',
+        '05000100ab000000',
+        '0600020012340000',
+        '0700030072720000',
+      ].join(''),
     );
   });
 
@@ -72,7 +81,10 @@ describe('MessageWriter', () => {
 
   it.each([
     ['a message past the capacity', (writer: MessageWriter) => writer.attrBytes(1, new Uint8Array(64))],
-    ['a payload whose length would wrap', (writer: MessageWriter) => writer.attrBytes(1, new Uint8Array(65532))],
+    [
+      'a payload whose length would wrap',
+      (writer: MessageWriter) => writer.attrBytes(1, new Uint8Array(65532)),
+    ],
   ])('throws RangeError for %s', (_, write) => {
     const writer = new MessageWriter(64);
     writer.begin(1, 0, 1);
@@ -88,7 +100,10 @@ describe('MessageWriter', () => {
   });
 
   it('gives back through visitMessages and visitAttributes whatever was written', () => {
-    const attribute = fc.record({ type: fc.integer({ min: 1, max: 40 }), payload: fc.uint8Array({ maxLength: 40 }) });
+    const attribute = fc.record({
+      type: fc.integer({ min: 1, max: 40 }),
+      payload: fc.uint8Array({ maxLength: 40 }),
+    });
     const anyMessage = fc.record({
       type: fc.integer({ min: 0, max: 0xffff }),
       seq: fc.integer({ min: 0, max: 0xffffffff }),

@@ -98,14 +98,16 @@ export class MessageWriter {
   private attribute(type: number, payloadBytes: number): number {
     const at = this.length;
     // u16 length: a longer payload would wrap and the kernel would read garbage.
-    if (payloadBytes > 0xffff - NLATTR_HEADER_BYTES) throw new RangeError(`netlink attribute of ${payloadBytes} bytes`);
+    if (payloadBytes > 0xffff - NLATTR_HEADER_BYTES)
+      throw new RangeError(`netlink attribute of ${payloadBytes} bytes`);
     this.view.setUint16(at, NLATTR_HEADER_BYTES + payloadBytes, true);
     this.view.setUint16(at + 2, type, true);
     const end = at + NLATTR_HEADER_BYTES + payloadBytes;
     const padded = (end + 3) & ~3;
     // The buffer is used again, so padding must be cleared: netlink forbids leaking old bytes into it.
     for (let i = end; i < padded; i++) this.bytes[i] = 0;
-    if (padded > this.bytes.length) throw new RangeError(`netlink message does not fit ${this.bytes.length} bytes`);
+    if (padded > this.bytes.length)
+      throw new RangeError(`netlink message does not fit ${this.bytes.length} bytes`);
     this.length = padded;
     return at + NLATTR_HEADER_BYTES;
   }
@@ -195,7 +197,11 @@ export function protocolError(what: string): PointsmanError {
  * Calls `visit` for each message of a datagram in order, with one header object that is used again for the next.
  * Throws KERNEL_PROTOCOL for a length under 16 or past the end.
  */
-export function visitMessages(bytes: Uint8Array, length: number, visit: (header: MessageHeader) => void): void {
+export function visitMessages(
+  bytes: Uint8Array,
+  length: number,
+  visit: (header: MessageHeader) => void,
+): void {
   const view = new DataView(bytes.buffer, bytes.byteOffset, length);
   const header: MessageHeader = { type: 0, flags: 0, seq: 0, portid: 0, payloadStart: 0, payloadEnd: 0 };
   let at = 0;
@@ -258,7 +264,8 @@ export class AttributeTable {
     const from = this.starts[type] ?? 0;
     if (from === 0) throw protocolError(`${this.what} lacks attribute ${type}`);
     const have = (this.ends[type] ?? 0) - from;
-    if (have < minBytes) throw protocolError(`${this.what}: attribute ${type} has ${have} bytes instead of ${minBytes}`);
+    if (have < minBytes)
+      throw protocolError(`${this.what}: attribute ${type} has ${have} bytes instead of ${minBytes}`);
     return from;
   }
 

@@ -72,7 +72,7 @@ function readAddresses(status: unknown, problems: ProblemList): IpAddress[] {
       }
     },
   );
-  return [...internal.union(external)];
+  return [...new Set([...internal, ...external])];
 }
 
 function readPodCIDRs(spec: unknown, problems: ProblemList): Cidr[] {

@@ -27,7 +27,8 @@ export type ClientClass = 'all' | 'internal' | 'external';
 
 /** A real server that comes, goes or changes its weight or place. */
 export type RealServerChange =
-  | { readonly change: 'added' | 'removed'; readonly clients: ClientClass; readonly realServer: RealServer }
+  | { readonly change: 'added'; readonly clients: ClientClass; readonly realServer: RealServer }
+  | { readonly change: 'removed'; readonly clients: ClientClass; readonly realServer: RealServer }
   | {
       readonly change: 'changed';
       readonly clients: ClientClass;
@@ -37,7 +38,8 @@ export type RealServerChange =
 
 /** A virtual server that comes, goes or changes. `id` is that of `virtualServerId`. */
 export type VirtualServerChange =
-  | { readonly change: 'added' | 'removed'; readonly id: string; readonly virtualServer: VirtualServer }
+  | { readonly change: 'added'; readonly id: string; readonly virtualServer: VirtualServer }
+  | { readonly change: 'removed'; readonly id: string; readonly virtualServer: VirtualServer }
   | {
       readonly change: 'changed';
       readonly id: string;

@@ -4,7 +4,13 @@
 import { execFileSync } from 'node:child_process';
 import { ConntrackClient } from '../../src/kernel/conntrack.ts';
 import { IpsetClient } from '../../src/kernel/ipset.ts';
-import { formatMember, parseMember, SET_TYPES, type SetMember, type SetType } from '../../src/kernel/ipset-codec.ts';
+import {
+  formatMember,
+  parseMember,
+  SET_TYPES,
+  type SetMember,
+  type SetType,
+} from '../../src/kernel/ipset-codec.ts';
 import { NetlinkSocket, openTransport } from '../../src/kernel/netlink.ts';
 import { NETLINK_ROUTE, RtnetlinkClient } from '../../src/kernel/rtnetlink.ts';
 import { RTM, writeAddressQuery, localRoute } from '../../src/kernel/rtnetlink-codec.ts';
@@ -16,7 +22,12 @@ import { ip } from '../fixtures/netlink/scenarios.ts';
 import { serveCases } from './in-namespace.ts';
 
 function shell(script: string, input = ''): string {
-  return execFileSync('sh', ['-c', script], { encoding: 'utf8', input, timeout: 20_000, maxBuffer: 64 << 20 });
+  return execFileSync('sh', ['-c', script], {
+    encoding: 'utf8',
+    input,
+    timeout: 20_000,
+    maxBuffer: 64 << 20,
+  });
 }
 
 /** Members that `ipset list` prints, sorted. */
@@ -26,7 +37,8 @@ function printedMembers(set: string): string[] {
 }
 
 function memberTexts(type: SetType, family: Family, count: number): string[] {
-  const at = (i: number): string => (family === 'IPv4' ? `10.96.${i >> 8}.${i & 255}` : `fd96::${(i + 1).toString(16)}`);
+  const at = (i: number): string =>
+    family === 'IPv4' ? `10.96.${i >> 8}.${i & 255}` : `fd96::${(i + 1).toString(16)}`;
   const protocol = ['tcp', 'udp', 'sctp'];
   return Array.from({ length: count }, (_, i) => {
     const portal = `${at(i)},${protocol[i % 3]}:${i}`;
@@ -56,8 +68,14 @@ async function everySetType(): Promise<unknown> {
       const failures = [...(await sets.add(name, members)), ...(await sets.add(name, members))];
       const list = await sets.list(name);
       const all = { ours: list?.members?.map(formatMember).toSorted(), theirs: printedMembers(name) };
-      failures.push(...(await sets.delete(name, members.slice(0, 600))), ...(await sets.delete(name, members.slice(0, 600))));
-      const rest = { ours: (await sets.list(name))?.members?.map(formatMember).toSorted(), theirs: printedMembers(name) };
+      failures.push(
+        ...(await sets.delete(name, members.slice(0, 600))),
+        ...(await sets.delete(name, members.slice(0, 600))),
+      );
+      const rest = {
+        ours: (await sets.list(name))?.members?.map(formatMember).toSorted(),
+        theirs: printedMembers(name),
+      };
       results.push({ name, failures: failures.length, entries: list?.set.entries, all, rest });
     }
   }
@@ -67,10 +85,14 @@ async function everySetType(): Promise<unknown> {
 /** A set that ipset made, with members that ipset added, is read by us; ours is saved and restored by ipset. */
 async function exchangeWithIpset(): Promise<unknown> {
   const sets = IpsetClient.open();
-  shell('ipset create T hash:ip,port family inet hashsize 1024 maxelem 65536 -exist; ipset add T 10.0.0.1,tcp:80');
+  shell(
+    'ipset create T hash:ip,port family inet hashsize 1024 maxelem 65536 -exist; ipset add T 10.0.0.1,tcp:80',
+  );
   sets.create({ name: 'T', type: 'hash:ip,port', family: 'IPv4' });
   sets.create({ name: 'O', type: 'hash:ip,port', family: 'IPv4' });
-  shell('ipset create O hash:ip,port family inet hashsize 1024 maxelem 65536 -exist; ipset add O 10.0.0.2,udp:53');
+  shell(
+    'ipset create O hash:ip,port family inet hashsize 1024 maxelem 65536 -exist; ipset add O 10.0.0.2,udp:53',
+  );
   const saved = shell('ipset save O');
   shell('ipset destroy O; ipset restore', saved);
   return {
@@ -83,9 +105,13 @@ async function exchangeWithIpset(): Promise<unknown> {
 async function fullSet(): Promise<unknown> {
   const sets = IpsetClient.open();
   sets.create({ name: 'F', type: 'hash:ip', family: 'IPv4', maxElements: 1000 });
-  const addresses = Array.from({ length: 2000 }, (_, i): SetMember => ({ address: ip(`10.1.${i >> 8}.${i & 255}`) }));
+  const addresses = Array.from({ length: 2000 }, (_, i): SetMember => ({
+    address: ip(`10.1.${i >> 8}.${i & 255}`),
+  }));
   // In the middle of every slice stands one that no set takes.
-  const members = addresses.flatMap((member, i) => (i % 100 === 50 ? [{ address: ip('0.0.0.0') }, member] : [member]));
+  const members = addresses.flatMap((member, i) =>
+    i % 100 === 50 ? [{ address: ip('0.0.0.0') }, member] : [member],
+  );
   const failures = await sets.add('F', members);
   return {
     zeros: failures.filter(({ error }) => error.errnoName === 'IPSET_ERR_HASH_ELEM').length,
@@ -142,16 +168,25 @@ async function manyAddresses(): Promise<unknown> {
   const rtnetlink = RtnetlinkClient.open();
   const linkIndex = addVipLink(rtnetlink);
   const listed = async (): Promise<string[]> =>
-    (await rtnetlink.addresses({ linkIndex })).map(({ address, prefixLength }) => `${address}/${prefixLength}`).toSorted();
-  const failures = [...(await rtnetlink.addAddresses(linkIndex, VIPS)), ...(await rtnetlink.addAddresses(linkIndex, VIPS))];
+    (await rtnetlink.addresses({ linkIndex }))
+      .map(({ address, prefixLength }) => `${address}/${prefixLength}`)
+      .toSorted();
+  const failures = [
+    ...(await rtnetlink.addAddresses(linkIndex, VIPS)),
+    ...(await rtnetlink.addAddresses(linkIndex, VIPS)),
+  ];
   const all = { ours: await listed(), theirs: printedAddresses() };
   const half = VIPS.filter((_, i) => i % 2 === 0);
-  failures.push(...(await rtnetlink.deleteAddresses(linkIndex, half)), ...(await rtnetlink.deleteAddresses(linkIndex, half)));
+  failures.push(
+    ...(await rtnetlink.deleteAddresses(linkIndex, half)),
+    ...(await rtnetlink.deleteAddresses(linkIndex, half)),
+  );
   const rest = { ours: await listed(), theirs: printedAddresses() };
   const line = shell('ip -o addr show to 10.96.0.1/32').trim();
   const links = (await rtnetlink.links()).map(({ index, name }) => `${index} ${name}`);
+  const theirLinks = shell('ip -o link');
   const deleted = [rtnetlink.deleteLink('kube-ipvs0'), rtnetlink.deleteLink('kube-ipvs0')];
-  return { failures: failures.length, all, rest, line, links, theirLinks: shell('ip -o link'), deleted };
+  return { failures: failures.length, all, rest, line, links, theirLinks, deleted };
 }
 
 async function localRoutes(): Promise<unknown> {
@@ -161,10 +196,16 @@ async function localRoutes(): Promise<unknown> {
   const v4 = localRoute('IPv4', ip('10.96.0.0'), 12, linkIndex);
   const v6 = localRoute('IPv6', ip('fd96::'), 108, linkIndex);
   const failures = [...(await rtnetlink.addRoutes([v4, v6])), ...(await rtnetlink.addRoutes([v4, v6]))];
-  const printed = shell('ip route show table local dev kube-ipvs0; ip -6 route show table local dev kube-ipvs0');
-  const present = (await rtnetlink.routes({ family: 'IPv4', table: 255 })).some((route) => route.destination === '10.96.0.0');
+  const printed = shell(
+    'ip route show table local dev kube-ipvs0; ip -6 route show table local dev kube-ipvs0',
+  );
+  const present = (await rtnetlink.routes({ family: 'IPv4', table: 255 })).some(
+    (route) => route.destination === '10.96.0.0',
+  );
   failures.push(...(await rtnetlink.deleteRoutes([v4, v6])), ...(await rtnetlink.deleteRoutes([v4, v6])));
-  const after = shell('ip route show table local dev kube-ipvs0; ip -6 route show table local dev kube-ipvs0');
+  const after = shell(
+    'ip route show table local dev kube-ipvs0; ip -6 route show table local dev kube-ipvs0',
+  );
   return { failures: failures.length, printed, present, after };
 }
 
@@ -187,12 +228,17 @@ async function events(): Promise<unknown> {
     (event) => seen.push(describeEvent(event)),
     (why) => lost.push(why),
   );
-  shell('ip link add br0 type bridge; ip addr add 10.0.0.1/32 dev br0; ip addr add fd00::1/128 dev br0; ip link del br0');
+  shell(
+    'ip link add br0 type bridge; ip addr add 10.0.0.1/32 dev br0; ip addr add fd00::1/128 dev br0; ip link del br0',
+  );
   await until(() => seen.includes('link deleted br0'));
   const quiet = { seen: [...seen], lost: [...lost] };
   // A storm while the loop is blocked: more than the socket's buffer holds.
   shell('ip link add br1 type bridge');
-  shell('ip -batch -', Array.from({ length: 12_000 }, (_, i) => `addr add 10.8.${i >> 8}.${i & 255}/32 dev br1\n`).join(''));
+  shell(
+    'ip -batch -',
+    Array.from({ length: 12_000 }, (_, i) => `addr add 10.8.${i >> 8}.${i & 255}/32 dev br1\n`).join(''),
+  );
   const isLost = await until(() => lost.length > 0);
   shell('ip link add after type bridge');
   const seesMore = await until(() => seen.includes('link new after'));
@@ -204,13 +250,24 @@ async function events(): Promise<unknown> {
 async function dumpAfterFailedDump(): Promise<unknown> {
   const rtnetlink = RtnetlinkClient.open();
   const linkIndex = addVipLink(rtnetlink);
-  await rtnetlink.addAddresses(linkIndex, Array.from({ length: 3000 }, (_, i) => ip(`10.7.${i >> 8}.${i & 255}`)));
+  await rtnetlink.addAddresses(
+    linkIndex,
+    Array.from({ length: 3000 }, (_, i) => ip(`10.7.${i >> 8}.${i & 255}`)),
+  );
   const socket = new NetlinkSocket(openTransport(NETLINK_ROUTE));
   const build = (writer: Parameters<typeof writeAddressQuery>[0]): void => writeAddressQuery(writer, 'IPv4');
-  const failing = socket.dump(RTM.GETADDR, build, () => {
-    throw protocolError('a test');
-  }, 'addresses');
-  const code = await failing.then(() => 'none', (error: unknown) => (error instanceof PointsmanError ? error.code : 'not typed'));
+  const failing = socket.dump(
+    RTM.GETADDR,
+    build,
+    () => {
+      throw protocolError('a test');
+    },
+    'addresses',
+  );
+  const code = await failing.then(
+    () => 'none',
+    (error: unknown) => (error instanceof PointsmanError ? error.code : 'not typed'),
+  );
   const addresses = await socket.dump(RTM.GETADDR, build, () => 1, 'addresses');
   return { code, count: addresses.length };
 }
@@ -221,16 +278,32 @@ iptables-legacy -A OUTPUT -m conntrack --ctstate NEW -j ACCEPT; ip6tables-legacy
 iptables-legacy -t raw -A OUTPUT -p udp --dport 5002 -j CT --zone 7
 iptables-legacy -t mangle -A POSTROUTING -p udp --dport 5003 -j CONNMARK --set-mark 9
 bash -c 'for p in 5001 5002 5003 5004; do echo x > /dev/udp/127.0.0.1/$p; echo x > /dev/udp/127.0.0.2/$p; echo x > /dev/udp/::1/$p; done' 2>&1`);
-  const printed = (): string[] => shell('cat /proc/net/nf_conntrack').trim().split('\n').filter((line) => line !== '');
+  const printed = (): string[] =>
+    shell('cat /proc/net/nf_conntrack')
+      .trim()
+      .split('\n')
+      .filter((line) => line !== '');
   const conntrack = ConntrackClient.open();
-  const entries = [...(await conntrack.list({ family: 'IPv4' })), ...(await conntrack.list({ family: 'IPv6' }))];
+  const entries = [
+    ...(await conntrack.list({ family: 'IPv4' })),
+    ...(await conntrack.list({ family: 'IPv6' })),
+  ];
   const before = printed();
-  const some = await conntrack.list({ family: 'IPv4', original: { destination: ip('127.0.0.2'), protocol: 17 } });
+  const some = await conntrack.list({
+    family: 'IPv4',
+    original: { destination: ip('127.0.0.2'), protocol: 17 },
+  });
   const outcome = await conntrack.delete(some);
   const after = printed();
   const again = await conntrack.delete(some);
   return {
-    ours: entries.map((entry) => [entry.family, entry.original.sourcePort, entry.original.destinationPort, entry.zone, entry.mark]),
+    ours: entries.map((entry) => [
+      entry.family,
+      entry.original.sourcePort,
+      entry.original.destinationPort,
+      entry.zone,
+      entry.mark,
+    ]),
     before,
     some: some.length,
     outcome,
@@ -239,19 +312,14 @@ bash -c 'for p in 5001 5002 5003 5004; do echo x > /dev/udp/127.0.0.1/$p; echo x
   };
 }
 
-/** An entry that was replaced by a later one with the same tuple is not deleted in its place. */
+/** An entry whose id is another's, as of a later connection with the same tuple, is not deleted in its place. */
 async function conntrackTwin(): Promise<unknown> {
   shell('ip link set lo up; iptables-legacy -A OUTPUT -m conntrack --ctstate NEW -j ACCEPT');
-  const send = (): string => shell(`${process.execPath} -e "
-    const s = require('node:dgram').createSocket('udp4'); s.bind(40000, '127.0.0.1', () => s.send('x', 5001, '127.0.0.1', () => s.close()))"`);
+  shell("bash -c 'echo x > /dev/udp/127.0.0.1/5001' 2>&1");
   const conntrack = ConntrackClient.open();
-  const list = () => conntrack.list({ family: 'IPv4', original: { protocol: 17, sourcePort: 40000 } });
-  send();
-  const first = await list();
-  await conntrack.delete(first);
-  send();
-  const stale = await conntrack.delete(first);
-  return { first: first.length, stale, left: (await list()).length };
+  const entries = await conntrack.list({ family: 'IPv4' });
+  const twins = await conntrack.delete(entries.map((entry) => ({ ...entry, id: entry.id ^ 1 })));
+  return { count: entries.length, twins, left: (await conntrack.list({ family: 'IPv4' })).length };
 }
 
 await serveCases({

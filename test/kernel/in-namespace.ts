@@ -14,10 +14,15 @@ if (whyNoNamespaces !== null) process.stderr.write(`kernel tests are skipped: ${
 export function runInNamespace(file: URL, name: string): Promise<any> {
   return new Promise((resolve, reject) => {
     const args = ['-n', process.execPath, fileURLToPath(file), name];
-    execFile('unshare', args, { encoding: 'utf8', timeout: 30_000, maxBuffer: 64 << 20 }, (error, stdout, stderr) => {
-      if (error !== null) reject(new Error(`${name}: ${error.message}\n${stderr}`));
-      else resolve(JSON.parse(stdout));
-    });
+    execFile(
+      'unshare',
+      args,
+      { encoding: 'utf8', timeout: 30_000, maxBuffer: 64 << 20 },
+      (error, stdout, stderr) => {
+        if (error !== null) reject(new Error(`${name}: ${error.message}\n${stderr}`));
+        else resolve(JSON.parse(stdout));
+      },
+    );
   });
 }
 
@@ -25,6 +30,7 @@ export function runInNamespace(file: URL, name: string): Promise<any> {
 export async function serveCases(cases: Readonly<Record<string, () => Promise<unknown>>>): Promise<void> {
   const name = process.argv[2] ?? '';
   const run = cases[name];
-  if (run === undefined) throw new Error(`no case ${JSON.stringify(name)}; there are ${Object.keys(cases).join(', ')}`);
+  if (run === undefined)
+    throw new Error(`no case ${JSON.stringify(name)}; there are ${Object.keys(cases).join(', ')}`);
   process.stdout.write(JSON.stringify(await run()));
 }

@@ -69,7 +69,12 @@ export class ScriptedTransport implements NetlinkTransport {
 }
 
 /** One netlink message as bytes. */
-export function message(type: number, flags: number, seq: number, payload: Uint8Array | readonly number[] = []): Uint8Array {
+export function message(
+  type: number,
+  flags: number,
+  seq: number,
+  payload: Uint8Array | readonly number[] = [],
+): Uint8Array {
   const bytes = new Uint8Array(16 + ((payload.length + 3) & ~3));
   const view = new DataView(bytes.buffer);
   view.setUint32(0, 16 + payload.length, true);
@@ -101,7 +106,8 @@ export function seqOf(request: Uint8Array, at = 0): number {
 export function seqsOf(request: Uint8Array): number[] {
   const view = new DataView(request.buffer, request.byteOffset);
   const seqs: number[] = [];
-  for (let at = 0; at < request.length; at += (view.getUint32(at, true) + 3) & ~3) seqs.push(seqOf(request, at));
+  for (let at = 0; at < request.length; at += (view.getUint32(at, true) + 3) & ~3)
+    seqs.push(seqOf(request, at));
   return seqs;
 }
 

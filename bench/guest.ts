@@ -1,0 +1,139 @@
+// What a bench runs inside a guest: one measurement, whose result goes as JSON into the results folder.
+//   node bench/guest.ts ours|bare|tools|one-change SERVICES ENDPOINTS [BATCH_BYTES]
+
+import { spawnSync } from 'node:child_process';
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { monitorEventLoopDelay } from 'node:perf_hooks';
+import { IpvsBackend } from '../src/backends/ipvs/backend.ts';
+import { KernelPort } from '../src/backends/ipvs/kernel-port.ts';
+import type { IpvsKernelPort } from '../src/backends/ipvs/port.ts';
+import { EMPTY_KERNEL, RecordingPort } from '../src/backends/ipvs/recording-port.ts';
+import { Agent } from '../src/daemon/agent.ts';
+import { openLog } from '../src/daemon/log.ts';
+import { makeNodeOptions } from '../src/daemon/node-options.ts';
+import { nextTurn } from '../src/kernel/netlink.ts';
+import { measureBare } from './bare.ts';
+import { BENCH_NODE, benchEvents, benchSlice } from './objects.ts';
+
+const [what = '', servicesText = '', endpointsText = '', batchText = ''] = process.argv.slice(2);
+const services = Number(servicesText);
+const endpoints = Number(endpointsText);
+const ONE_CHANGE_ROUNDS = 400;
+
+function makeAgent(port: IpvsKernelPort): Agent {
+  const settings = { strictArp: false, timeouts: {}, masqueradeMark: 0x4000, now: () => performance.now(), nextTurn };
+  const node = makeNodeOptions(
+    { nodeName: BENCH_NODE, families: ['IPv4', 'IPv6'], scheduler: 'rr', masqueradeAll: false, nodePortAddresses: [], localDetector: { kind: 'none' } },
+    { zone: '', nodeIps: [], localAddresses: [] },
+  );
+  const log = openLog({ write: (line) => process.stderr.write(`${line}\n`), now: () => new Date(), pid: process.pid });
+  return new Agent({ backend: new IpvsBackend(port, ['IPv4', 'IPv6'], settings), log, node, nextTurn, onDirty: () => {} });
+}
+
+async function sync(agent: Agent): Promise<void> {
+  agent.setComplete();
+  const { needsRetry } = await agent.sync('request');
+  if (needsRetry) throw new Error(`not everything was programmed: ${agent.problems()[0]?.message ?? agent.status.lastError}`);
+}
+
+/** From parsed objects to kernel state. */
+async function measureOurs(): Promise<object> {
+  const port = await KernelPort.open(['IPv4', 'IPv6'], batchText === '' ? {} : { batchBytes: Number(batchText) });
+  const agent = makeAgent(port);
+  const events = [...benchEvents(services, endpoints)];
+  const delay = monitorEventLoopDelay({ resolution: 1 });
+  const cpu = process.cpuUsage();
+  const startMs = performance.now();
+  // As a source hands them over: some at a time, with a turn of the loop between.
+  for (let at = 0; at < events.length; at += 256) {
+    agent.onEvents(events.slice(at, at + 256));
+    await nextTurn();
+  }
+  const takenInMs = performance.now() - startMs;
+  events.length = 0;
+  delay.enable();
+  await sync(agent);
+  delay.disable();
+  const totalMs = performance.now() - startMs;
+  const used = process.cpuUsage(cpu);
+  return {
+    totalMs,
+    takenInMs,
+    operations: agent.status.lastReport?.operations,
+    cpuMs: (used.user + used.system) / 1000,
+    peakRssMb: process.resourceUsage().maxRSS / 1024,
+    loopP99Ms: delay.percentile(99) / 1e6,
+    loopMaxMs: delay.max / 1e6,
+  };
+}
+
+/** The same writes, recorded beforehand. */
+async function record(): Promise<RecordingPort> {
+  const recorder = new RecordingPort(EMPTY_KERNEL);
+  const agent = makeAgent(recorder);
+  agent.onEvents([...benchEvents(services, endpoints)]);
+  await sync(agent);
+  return recorder;
+}
+
+/** ipvsadm -R, ipset restore and ip -batch with the same content. */
+async function measureTools(): Promise<object> {
+  const { writes } = await record();
+  const ipvsadm: string[] = [];
+  const ipset: string[] = [];
+  const ip: string[] = [];
+  for (const { kind, object, detail } of writes) {
+    const [, portal = '', , server = ''] = object.split(' ');
+    if (kind === 'virtualServer') ipvsadm.push(`-A -t ${portal} -s ${detail}`);
+    if (kind === 'realServer') ipvsadm.push(`-a -t ${portal} -r ${server} -m -w 1`);
+    if (kind === 'member') ipset.push(`add ${object}`);
+    if (kind === 'address') ip.push(`addr add ${object}/32 dev kube-ipvs0`);
+  }
+  const port = await KernelPort.open(['IPv4', 'IPv6']);
+  await port.createLink();
+  for (const set of new Set(writes.filter(({ kind }) => kind === 'member').map(({ object }) => object.split(' ')[0] ?? ''))) await port.createSet(set as never, 'IPv4');
+  const timed = (name: string, args: readonly string[], lines: readonly string[]): number => {
+    const startMs = performance.now();
+    const done = spawnSync(name, args, { input: `${lines.join('\n')}\n`, maxBuffer: 1 << 26 });
+    if (done.status !== 0) throw new Error(`${name}: ${done.stderr.toString().slice(0, 500)}`);
+    return performance.now() - startMs;
+  };
+  const ipvsadmMs = timed('/sbin/ipvsadm', ['-R'], ipvsadm);
+  const ipsetMs = timed('/sbin/ipset', ['restore'], ipset);
+  const ipMs = timed('/sbin/ip', ['-batch', '-'], ip);
+  return { ipvsadmMs, ipsetMs, ipMs, totalMs: ipvsadmMs + ipsetMs };
+}
+
+/** One endpoint more, one less, at a table of this size: from the event to the kernel's acknowledgement. */
+async function measureOneChange(): Promise<object> {
+  const agent = makeAgent(await KernelPort.open(['IPv4', 'IPv6']));
+  agent.onEvents([...benchEvents(services, endpoints)]);
+  await sync(agent);
+  const times: number[] = [];
+  const operations: number[] = [];
+  for (let round = 0; round < ONE_CHANGE_ROUNDS; round++) {
+    const index = (round * 7919) % services;
+    const added = benchSlice(index, endpoints + 1, endpoints + 1);
+    const startMs = performance.now();
+    agent.onEvents([{ type: 'apply', object: round % 2 === 0 ? added : benchSlice((((round - 1) * 7919) % services), endpoints, endpoints + 1) }]);
+    await agent.sync('request');
+    times.push(performance.now() - startMs);
+    operations.push(agent.status.lastReport?.operations ?? 0);
+    await nextTurn();
+  }
+  times.sort((a, b) => a - b);
+  const at = (share: number): number => times[Math.min(times.length - 1, Math.floor(times.length * share))] ?? 0;
+  return { medianMs: at(0.5), p99Ms: at(0.99), maxMs: at(1), operations: Math.max(...operations) };
+}
+
+const measurements: Record<string, () => Promise<object>> = {
+  ours: measureOurs,
+  bare: async () => measureBare(services, endpoints),
+  tools: measureTools,
+  'one-change': measureOneChange,
+};
+const measure = measurements[what];
+if (measure === undefined) throw new Error(`no such measurement: ${what}`);
+writeFileSync(join(process.env.POINTSMAN_RESULTS ?? '/tmp', 'result.json'), JSON.stringify(await measure()));
+process.exit(0);

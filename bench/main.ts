@@ -1,0 +1,105 @@
+// `npm run bench -- first-sync | one-change | idle [-o json] [--sizes 1000x10,5000x8]`: what README's figures come from.
+// Each measurement runs in a guest of its own, so that none sees what another left in the kernel.
+
+import { cpus, totalmem } from 'node:os';
+import { runInGuest } from '../lab/boot.ts';
+
+interface Size {
+  readonly services: number;
+  readonly endpoints: number;
+}
+
+type Result = Readonly<Record<string, number>>;
+
+const DEFAULT_SIZES: Readonly<Record<string, string>> = {
+  'first-sync': '1000x10,5000x8,20000x8',
+  'one-change': '1000x8,20000x8',
+  idle: '5000x8',
+};
+const GUEST_TIMEOUT_MS = 540_000;
+const MEMORY_MB = 3072;
+/** kube-proxy 1.36 in the same kind of guest, measured earlier with the same shape of Services. */
+const KUBE_PROXY_MS: Readonly<Record<string, number>> = { '1000x10': 142_000, '5000x8': 1_500_000 };
+
+async function main(): Promise<void> {
+  const [name = '', ...options] = process.argv.slice(2);
+  const defaultSizes = DEFAULT_SIZES[name];
+  if (defaultSizes === undefined) {
+    process.stderr.write(`error: no such bench: "${name}"; there are ${Object.keys(DEFAULT_SIZES).join(', ')}\n`);
+    process.exitCode = 2;
+    return;
+  }
+  const sizes = parseSizes(optionOf(options, '--sizes') ?? defaultSizes);
+  const rows: Record<string, string | number>[] = [];
+  for (const size of sizes) rows.push(await BENCHES[name as keyof typeof BENCHES](size));
+  const machine = { cpu: cpus()[0]?.model ?? '', cores: cpus().length, memoryGiB: Math.round(totalmem() / 2 ** 30), guest: 'user-mode Linux 6.1, one CPU', node: process.version };
+  if (optionOf(options, '-o') === 'json') process.stdout.write(`${JSON.stringify({ bench: name, machine, rows }, null, 2)}\n`);
+  else process.stdout.write(`${name} on ${machine.guest}, ${machine.cores} x ${machine.cpu}, Node ${machine.node}\n\n${formatRows(rows)}`);
+}
+
+function optionOf(options: readonly string[], name: string): string | undefined {
+  const at = options.indexOf(name);
+  return at === -1 ? undefined : options[at + 1];
+}
+
+function parseSizes(text: string): Size[] {
+  return text.split(',').map((each) => {
+    const match = /^(\d{1,6})x(\d{1,4})$/.exec(each);
+    if (match === null) throw new Error(`a size is SERVICESxENDPOINTS, not "${each}"`);
+    return { services: Number(match[1]), endpoints: Number(match[2]) };
+  });
+}
+
+async function measure(what: string, { services, endpoints }: Size): Promise<Result> {
+  const entry = new URL(what === 'idle' ? './idle.ts' : './guest.ts', import.meta.url);
+  const guest = await runInGuest(entry, [what, String(services), String(endpoints)], { timeoutMs: GUEST_TIMEOUT_MS, memoryMb: MEMORY_MB });
+  const result = guest.files.get('result.json');
+  if (guest.exitCode !== 0 || result === undefined) {
+    throw new Error(`${what} ${services}x${endpoints} ended with ${guest.exitCode ?? 'no exit code'}${guest.timedOut ? ' (time limit)' : ''}: ${guest.stderr.slice(-1000)}`);
+  }
+  return JSON.parse(result.toString()) as Result;
+}
+
+const round = (value: number | undefined, digits = 0): number => Number((value ?? Number.NaN).toFixed(digits));
+
+async function firstSync(size: Size): Promise<Record<string, string | number>> {
+  const label = `${size.services}x${size.endpoints}`;
+  const bare = await measure('bare', size);
+  const ours = await measure('ours', size);
+  // The tools take minutes at the largest size and say nothing new there.
+  const tools = size.services <= 5000 ? await measure('tools', size) : null;
+  return {
+    size: label,
+    operations: round(ours.operations),
+    'ours ms': round(ours.totalMs),
+    'bare ms': round(bare.totalMs),
+    'ours/bare': round((ours.totalMs ?? 0) / (bare.totalMs ?? 1), 2),
+    'bare ipvs+sets+addresses ms': `${round(bare.ipvsMs)}+${round(bare.setsMs)}+${round(bare.addressesMs)}`,
+    'ipvsadm -R + ipset restore ms': tools === null ? '-' : round(tools.totalMs),
+    'kube-proxy 1.36 ms': KUBE_PROXY_MS[label] ?? '-',
+    'peak RSS MB': round(ours.peakRssMb),
+    'loop p99 ms': round(ours.loopP99Ms, 1),
+    'loop max ms': round(ours.loopMaxMs, 1),
+  };
+}
+
+async function oneChange(size: Size): Promise<Record<string, string | number>> {
+  const result = await measure('one-change', size);
+  return { size: `${size.services}x${size.endpoints}`, 'median ms': round(result.medianMs, 2), 'p99 ms': round(result.p99Ms, 2), 'max ms': round(result.maxMs, 2), 'most operations': round(result.operations) };
+}
+
+async function idle(size: Size): Promise<Record<string, string | number>> {
+  const result = await measure('idle', size);
+  return { size: `${size.services}x${size.endpoints}`, 'cpu s a minute': round(result.cpuSecondsPerMinute, 3), 'RSS MB': round(result.rssMb), 'first sync s': round(result.firstSyncSeconds, 1) };
+}
+
+const BENCHES = { 'first-sync': firstSync, 'one-change': oneChange, idle };
+
+function formatRows(rows: readonly Readonly<Record<string, string | number>>[]): string {
+  const names = Object.keys(rows[0] ?? {});
+  const cells = [names, ...rows.map((row) => names.map((name) => (typeof row[name] === 'number' ? row[name].toLocaleString('en-US') : String(row[name]))))];
+  const widths = names.map((_, i) => Math.max(...cells.map((row) => row[i]?.length ?? 0)));
+  return cells.map((row) => `${row.map((cell, i) => cell.padStart(widths[i] ?? 0)).join('  ')}\n`).join('');
+}
+
+await main();

@@ -1,0 +1,86 @@
+// The agent as a user starts it: bin/pointsman in a process of its own, asked over its socket. For the demo and the lab's cases.
+
+import { spawn, spawnSync, type ChildProcess } from 'node:child_process';
+import { request } from 'node:http';
+import { fileURLToPath } from 'node:url';
+
+const POINTSMAN = fileURLToPath(new URL('../bin/pointsman', import.meta.url));
+const SOCKET = '/run/pointsman/agent.sock';
+const POLL_MS = 50;
+
+/** What a finished command gave. */
+export interface CommandResult {
+  readonly code: number;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+/** Runs `pointsman ARGS` to its end. */
+export function pointsman(args: readonly string[], timeoutMs = 60_000): CommandResult {
+  return tool(POINTSMAN, args, timeoutMs);
+}
+
+/** Runs a program to its end; code 255 when it could not be started or took too long. */
+export function tool(path: string, args: readonly string[], timeoutMs = 60_000, stdin = ''): CommandResult {
+  const done = spawnSync(path, args, { timeout: timeoutMs, encoding: 'utf8', input: stdin, maxBuffer: 1 << 26 });
+  return { code: done.status ?? 255, stdout: done.stdout ?? '', stderr: done.stderr ?? '' };
+}
+
+/** The parts of `pointsman status -o json` that the lab looks at. */
+export interface StatusView {
+  readonly isSynced: boolean;
+  readonly scheduler: string;
+  readonly services: readonly {
+    readonly service: string;
+    readonly virtualServers: readonly { readonly address: string; readonly scheduler: string; readonly realServers: readonly { readonly address: string }[] }[];
+  }[];
+  readonly foreignVirtualServers: readonly string[];
+  readonly problems: readonly { readonly object: string; readonly reason: string; readonly message: string }[];
+}
+
+/** A running `pointsman run`. */
+export class AgentProcess {
+  private readonly child: ChildProcess;
+  private log = '';
+
+  constructor(args: readonly string[]) {
+    this.child = spawn(POINTSMAN, ['run', ...args], { stdio: ['ignore', 'ignore', 'pipe'] });
+    this.child.stderr?.on('data', (chunk: Buffer) => (this.log += chunk.toString()));
+  }
+
+  /** What it logged so far. */
+  get logText(): string {
+    return this.log;
+  }
+
+  /** Resolves as soon as `condition` holds for the agent's status; throws when it does not within the time, with the log. */
+  async until(what: string, condition: (status: StatusView) => boolean, timeoutMs = 30_000): Promise<StatusView> {
+    const deadline = Date.now() + timeoutMs;
+    while (Date.now() < deadline && this.child.exitCode === null) {
+      const status = await askStatus();
+      if (status !== null && condition(status)) return status;
+      await new Promise((resolve) => setTimeout(resolve, POLL_MS));
+    }
+    throw new Error(`the agent did not reach "${what}" within ${timeoutMs} ms; its log:\n${this.log}`);
+  }
+
+  /** Ends it and waits for its exit code. */
+  async stop(signal: NodeJS.Signals = 'SIGTERM'): Promise<number | null> {
+    if (this.child.exitCode !== null) return this.child.exitCode;
+    const ended = new Promise<number | null>((resolve) => this.child.once('exit', (code) => resolve(code)));
+    this.child.kill(signal);
+    return ended;
+  }
+}
+
+function askStatus(): Promise<StatusView | null> {
+  return new Promise((resolve) => {
+    const asked = request({ socketPath: SOCKET, path: '/status', timeout: 5000 }, (response) => {
+      let text = '';
+      response.on('data', (chunk: Buffer) => (text += chunk.toString()));
+      response.on('end', () => resolve(response.statusCode === 200 ? (JSON.parse(text) as StatusView) : null));
+    });
+    asked.on('error', () => resolve(null));
+    asked.end();
+  });
+}

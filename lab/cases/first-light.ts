@@ -1,0 +1,109 @@
+// Cases of the main job, run inside a guest: manifests in, a real IPVS kernel, real connections, and what the ordinary tools show.
+// Writes one JSON document; the assertions stand outside, in first-light.test.ts.
+
+import { mkdirSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { AgentProcess, pointsman, tool } from '../agent-process.ts';
+import { createTopology, type Host } from '../topology.ts';
+import { Traffic, type Protocol } from '../traffic.ts';
+import { config, FAMILIES, manifests, PORTS, serviceAddress, withoutEndpoint } from './first-light-input.ts';
+
+const FOLDER = '/run/first-light';
+const MANIFESTS = join(FOLDER, 'manifests');
+const CONFIG = join(FOLDER, 'config.yaml');
+const ARGS = ['--manifests', MANIFESTS, '--config', CONFIG, '--hostname-override', 'node1'];
+const PROTOCOLS: readonly Protocol[] = ['TCP', 'UDP', 'SCTP'];
+
+mkdirSync(MANIFESTS, { recursive: true });
+writeFileSync(join(MANIFESTS, 'all.yaml'), manifests());
+writeFileSync(CONFIG, config('rr'));
+
+const net = createTopology({ pods: 3, remotePods: 2, clients: 1 });
+const [pod1, pod2, caller] = net.pods as [Host, Host, Host];
+const [remote1, remote2] = net.remotePods as [Host, Host];
+const [client] = net.clients as [Host];
+const servers = [pod1, pod2, remote1, remote2];
+const traffic = new Traffic();
+await traffic.serve(servers.flatMap((at) => PROTOCOLS.map((protocol) => ({ at, name: at.name, protocol, port: PORTS.target }))));
+
+const results: Record<string, unknown> = {};
+
+// Somebody else's virtual servers: one that we do not need, one on a key that we do.
+tool('/sbin/ipvsadm', ['-A', '-t', '192.0.2.77:80', '-s', 'wlc']);
+tool('/sbin/ipvsadm', ['-A', '-t', `${serviceAddress('foreign', 'IPv4')}:80`, '-s', 'wlc']);
+tool('/sbin/ipvsadm', ['-a', '-t', `${serviceAddress('foreign', 'IPv4')}:80`, '-r', '192.0.2.9:80', '-m']);
+
+results.planBefore = pointsman(['plan', ...ARGS, '-o', 'json', '--detailed-exitcode']);
+results.once = pointsman(['run', ...ARGS, '--once']);
+results.planAfter = pointsman(['plan', ...ARGS, '-o', 'json', '--detailed-exitcode']);
+const dump = (): Record<string, string> => ({
+  ipvsadm: tool('/sbin/ipvsadm', ['-Ln']).stdout,
+  ipvsadmSave: tool('/sbin/ipvsadm', ['-Sn']).stdout,
+  ipset: tool('/sbin/ipset', ['save']).stdout,
+  iptables: tool('/usr/sbin/iptables-legacy-save', []).stdout,
+  ip6tables: tool('/usr/sbin/ip6tables-legacy-save', []).stdout,
+  addresses: tool('/usr/sbin/ip', ['-o', 'addr', 'show', 'dev', 'kube-ipvs0']).stdout,
+  sysctl: tool('/usr/sbin/sysctl', ['net.ipv4.vs.conntrack', 'net.ipv4.vs.expire_nodest_conn', 'net.ipv4.vs.expire_quiescent_template', 'net.ipv4.ip_forward']).stdout,
+});
+results.state = dump();
+
+const agent = new AgentProcess(ARGS);
+await agent.until('first sync', (status) => status.services.length > 0 && status.problems.length > 0);
+results.secondSyncLog = agent.logText;
+results.stateAgain = dump();
+
+results.rr = (await traffic.connect({ from: client, address: net.node.ipv4, port: PORTS.nodePort.TCP, protocol: 'TCP', count: 400 })).counts;
+const matrix: Record<string, unknown> = {};
+for (const family of FAMILIES) {
+  for (const protocol of PROTOCOLS) {
+    for (const from of [client, caller, net.node, pod1]) {
+      for (const [kind, address, port] of [
+        ['ClusterIP', serviceAddress('web', family), PORTS.service],
+        ['NodePort', family === 'IPv4' ? net.node.ipv4 : net.node.ipv6, PORTS.nodePort[protocol]],
+      ] as const) {
+        // Eight per cell: every one of the four servers is reached twice, the caller itself (hairpin) included when it is one.
+        const { answered, counts, sources } = await traffic.connect({ from, address, port, protocol, count: 8 });
+        matrix[`${family} ${protocol} ${kind} from ${from.name}`] = { answered, counts, sources: Object.keys(sources).sort() };
+      }
+    }
+  }
+}
+results.matrix = matrix;
+
+const affinity = await traffic.connect({ from: client, address: serviceAddress('sticky', 'IPv4'), port: PORTS.service, protocol: 'TCP', count: 20 });
+results.affinity = affinity.counts;
+results.noEndpoints = await traffic.connect({ from: client, address: serviceAddress('empty', 'IPv4'), port: PORTS.service, protocol: 'TCP', count: 1 }).then(({ refused }) => refused);
+results.undeclaredPort = await traffic.connect({ from: client, address: serviceAddress('web', 'IPv4'), port: 9999, protocol: 'TCP', count: 1 }).then(({ refused }) => refused);
+
+writeFileSync(CONFIG, config('sh'));
+await agent.until('scheduler sh', (status) => status.scheduler === 'sh' && status.services.every(({ virtualServers }) => virtualServers.every(({ scheduler }) => scheduler === 'sh')));
+results.sh = (await traffic.connect({ from: client, address: net.node.ipv4, port: PORTS.nodePort.TCP, protocol: 'TCP', count: 40 })).counts;
+writeFileSync(CONFIG, config('rr'));
+await agent.until('scheduler rr', (status) => status.scheduler === 'rr');
+
+writeFileSync(join(MANIFESTS, 'all.yaml'), 'kind: [broken');
+await agent.until('the mistake is reported', (status) => status.problems.some(({ object, message }) => `${object}${message}`.includes('all.yaml')));
+results.brokenLog = agent.logText;
+results.stateBroken = tool('/sbin/ipvsadm', ['-Sn']).stdout;
+
+writeFileSync(join(MANIFESTS, 'all.yaml'), withoutEndpoint(manifests(), remote2.ipv4));
+await agent.until('one endpoint less', (status) =>
+  status.services.some(({ service, virtualServers }) => service === 'default/web' && virtualServers.some(({ address, realServers }) => address.startsWith(serviceAddress('web', 'IPv4')) && realServers.length === 3)),
+);
+results.threeServers = (await traffic.connect({ from: client, address: serviceAddress('web', 'IPv4'), port: PORTS.service, protocol: 'TCP', count: 30 })).counts;
+
+// A kill leaves forwarding as it is; the next agent adopts it.
+results.killed = await agent.stop('SIGKILL');
+results.afterKill = (await traffic.connect({ from: client, address: serviceAddress('web', 'IPv4'), port: PORTS.service, protocol: 'TCP', count: 30 })).counts;
+results.planAfterKill = pointsman(['plan', ...ARGS, '-o', 'json', '--detailed-exitcode']);
+
+tool('/sbin/ipvsadm', ['-D', '-t', `${serviceAddress('foreign', 'IPv4')}:80`]);
+results.onceWithoutForeign = pointsman(['run', ...ARGS, '--once']);
+writeFileSync(join(MANIFESTS, 'all.yaml'), '# nothing\n');
+results.onceEmpty = pointsman(['run', ...ARGS, '--once']);
+results.stateEmpty = dump();
+
+writeFileSync(join(process.env.POINTSMAN_RESULTS ?? '/tmp', 'result.json'), JSON.stringify(results, null, 1));
+await traffic.close();
+net.dispose();
+process.exit(0);

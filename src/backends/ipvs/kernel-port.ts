@@ -1,0 +1,178 @@
+// The port to this node's kernel: netlink for IPVS, sets, the link and its addresses; iptables' own tools for rules; /proc/sys.
+
+import { isLinkLocal, isLoopback, type Family, type IpAddress } from '../../model/ip.ts';
+import { IpsetClient } from '../../kernel/ipset.ts';
+import type { SetMember } from '../../kernel/ipset-codec.ts';
+import { formatRule, parseTables } from '../../kernel/iptables-text.ts';
+import { Iptables } from '../../kernel/iptables.ts';
+import { IpvsClient, type IpvsFailure, type IpvsOperation } from '../../kernel/ipvs.ts';
+import type { IpvsDestinationState, IpvsService, ServiceKey } from '../../kernel/ipvs-codec.ts';
+import type { IpvsTimeouts } from '../../kernel/ipvs-daemon-codec.ts';
+import { RtnetlinkClient } from '../../kernel/rtnetlink.ts';
+import { readSysctl, writeSysctl } from '../../kernel/sysctl.ts';
+import type { AddressFailure, IpvsKernelPort, MemberFailure, SetChange, TableRules } from './port.ts';
+import type { Table } from './render-rules.ts';
+import { HASH_SIZE, kernelSetName, MAX_MEMBERS, MAX_OWNED, SETS, type SetName } from './sets.ts';
+
+/** The dummy link that bears the Services' addresses; its name is kube-proxy's. */
+export const SERVICE_LINK = 'kube-ipvs0';
+
+/** How to open one; for benches and tests. */
+export interface KernelPortOptions {
+  /** Size of an IPVS batch in bytes; default as measured. */
+  readonly batchBytes?: number;
+}
+
+export class KernelPort implements IpvsKernelPort {
+  private readonly ipvs: IpvsClient;
+  private readonly sets: IpsetClient;
+  private readonly links: RtnetlinkClient;
+  private readonly tools: ReadonlyMap<Family, Iptables>;
+  private linkIndex: number | null = null;
+
+  private constructor(ipvs: IpvsClient, sets: IpsetClient, links: RtnetlinkClient, tools: ReadonlyMap<Family, Iptables>) {
+    this.ipvs = ipvs;
+    this.sets = sets;
+    this.links = links;
+    this.tools = tools;
+  }
+
+  /**
+   * Opens everything that IPVS mode needs and fails early where something is missing: MISSING_MODULE, MISSING_TOOL,
+   * MISSING_PRIVILEGE, KERNEL_REFUSED. Changes nothing but the modules that the kernel loads.
+   */
+  static async open(families: readonly Family[], options: KernelPortOptions = {}): Promise<KernelPort> {
+    const ipvs = IpvsClient.open(undefined, options.batchBytes);
+    try {
+      ipvs.info();
+      const sets = IpsetClient.open();
+      const tools = new Map<Family, Iptables>();
+      for (const family of families) tools.set(family, await Iptables.open(family));
+      return new KernelPort(ipvs, sets, RtnetlinkClient.open(), tools);
+    } catch (error) {
+      ipvs.close();
+      throw error;
+    }
+  }
+
+  close(): void {
+    this.ipvs.close();
+    this.sets.close();
+    this.links.close();
+  }
+
+  /** Which iptables is used for a family, and why: for the log. */
+  iptablesOf(family: Family): Iptables {
+    const tool = this.tools.get(family);
+    if (tool === undefined) throw new Error(`family ${family} was not opened`);
+    return tool;
+  }
+
+  services(): Promise<readonly IpvsService[]> {
+    return this.ipvs.services();
+  }
+
+  service(key: ServiceKey): IpvsService | undefined {
+    return this.ipvs.service(key);
+  }
+
+  destinations(key: ServiceKey): Promise<readonly IpvsDestinationState[]> {
+    return this.ipvs.destinations(key);
+  }
+
+  timeouts(): IpvsTimeouts {
+    return this.ipvs.timeouts();
+  }
+
+  async setMembers(set: SetName, family: Family): Promise<readonly SetMember[] | null> {
+    return (await this.sets.list(kernelSetName(set, family)))?.members ?? null;
+  }
+
+  async boundAddresses(): Promise<readonly IpAddress[] | null> {
+    const link = this.links.link(SERVICE_LINK);
+    this.linkIndex = link?.index ?? null;
+    if (link === null) return null;
+    const addresses = await this.links.addresses({ linkIndex: link.index });
+    return addresses.map(({ address }) => address).filter((address) => !isLoopback(address) && !isIpv6LinkLocal(address));
+  }
+
+  async tableRules(family: Family, table: Table): Promise<TableRules> {
+    const chains = parseTables(await this.iptablesOf(family).save(table)).get(table);
+    return new Map([...(chains ?? [])].map(([name, chain]) => [name, chain.rules.map(formatRule)]));
+  }
+
+  sysctl(path: string): string | null {
+    return readSysctl(path);
+  }
+
+  hasRandomFully(family: Family): boolean {
+    return this.iptablesOf(family).hasRandomFully;
+  }
+
+  applyIpvs(operations: Iterable<IpvsOperation>): Promise<readonly IpvsFailure[]> {
+    return this.ipvs.apply(operations);
+  }
+
+  async createSet(set: SetName, family: Family): Promise<void> {
+    this.sets.create({
+      name: kernelSetName(set, family),
+      type: SETS[set].type,
+      family,
+      hashSize: HASH_SIZE,
+      maxElements: set === 'POINTSMAN-VS' ? MAX_OWNED : MAX_MEMBERS,
+    });
+  }
+
+  async addMembers(changes: readonly SetChange[]): Promise<readonly MemberFailure[]> {
+    return this.changeMembers(changes, (name, members) => this.sets.add(name, members));
+  }
+
+  async deleteMembers(changes: readonly SetChange[]): Promise<readonly MemberFailure[]> {
+    return this.changeMembers(changes, (name, members) => this.sets.delete(name, members));
+  }
+
+  private async changeMembers(
+    changes: readonly SetChange[],
+    change: (name: string, members: readonly SetMember[]) => ReturnType<IpsetClient['add']>,
+  ): Promise<MemberFailure[]> {
+    const failures: MemberFailure[] = [];
+    for (const { set, family, members } of changes) {
+      for (const { member, error } of await change(kernelSetName(set, family), members)) failures.push({ set, family, member, error });
+    }
+    return failures;
+  }
+
+  async createLink(): Promise<void> {
+    this.links.addLink(SERVICE_LINK, 'dummy');
+    this.linkIndex = this.links.link(SERVICE_LINK)?.index ?? null;
+  }
+
+  bind(addresses: readonly IpAddress[]): Promise<readonly AddressFailure[]> {
+    return this.links.addAddresses(this.serviceLink(), addresses);
+  }
+
+  unbind(addresses: readonly IpAddress[]): Promise<readonly AddressFailure[]> {
+    return this.links.deleteAddresses(this.serviceLink(), addresses);
+  }
+
+  /** The link's index, looked up again after somebody deleted and made it anew. */
+  private serviceLink(): number {
+    if (this.linkIndex === null) {
+      this.links.addLink(SERVICE_LINK, 'dummy');
+      this.linkIndex = this.links.link(SERVICE_LINK)?.index ?? null;
+    }
+    return this.linkIndex ?? 0;
+  }
+
+  restoreRules(family: Family, text: string): Promise<void> {
+    return this.iptablesOf(family).restore(text);
+  }
+
+  writeSysctl(path: string, value: string): void {
+    writeSysctl(path, value);
+  }
+}
+
+function isIpv6LinkLocal(address: IpAddress): boolean {
+  return address.includes(':') && isLinkLocal(address);
+}

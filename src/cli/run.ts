@@ -1,0 +1,57 @@
+// `pointsman run`: the agent. Ends at SIGTERM or SIGINT and leaves forwarding as it is.
+
+import { Daemon } from '../daemon/daemon.ts';
+import { openLog } from '../daemon/log.ts';
+import { serveAgentSocket } from '../http/agent-socket.ts';
+import { PointsmanError } from '../model/errors.ts';
+import { parseServiceKey } from '../model/names.ts';
+import { EXIT } from './exit-codes.ts';
+
+export interface RunOptions {
+  readonly manifests: string;
+  readonly config?: string;
+  readonly hostnameOverride?: string;
+  readonly once?: boolean;
+  readonly socket: string;
+  readonly v: number;
+}
+
+/** Runs until it is told to stop; with `once` until the first sync is done. Returns the exit code. */
+export async function runCommand(options: RunOptions): Promise<number> {
+  const log = openLog({
+    verbosity: options.v,
+    write: (line) => process.stderr.write(`${line}\n`),
+    now: () => new Date(),
+    pid: process.pid,
+  });
+  const daemon = await Daemon.open({ manifests: options.manifests, configPath: options.config, hostnameOverride: options.hostnameOverride, log });
+  if (options.once === true) return once(daemon);
+  const server = await serveAgentSocket(options.socket, { '/status': (query) => daemon.status(serviceFilter(query)) });
+  daemon.run(options.config);
+  await stopSignal();
+  log.info('Stopping; forwarding stays as it is');
+  await server.close();
+  await daemon.stop();
+  return EXIT.GOOD;
+}
+
+async function once(daemon: Daemon): Promise<number> {
+  const reasons = await daemon.runOnce();
+  await daemon.stop();
+  for (const reason of reasons) process.stderr.write(`error: ${reason}\n`);
+  return reasons.length === 0 ? EXIT.GOOD : EXIT.FAILED;
+}
+
+function serviceFilter(query: URLSearchParams): ((key: string) => boolean) | undefined {
+  const wanted = query.get('service');
+  if (wanted === null) return undefined;
+  if (parseServiceKey(wanted) === null) throw new PointsmanError('USAGE', `"${wanted}" is no Service; write namespace/name`);
+  return (key) => key === wanted;
+}
+
+function stopSignal(): Promise<void> {
+  return new Promise((resolve) => {
+    process.once('SIGTERM', () => resolve());
+    process.once('SIGINT', () => resolve());
+  });
+}

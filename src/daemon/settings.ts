@@ -1,0 +1,48 @@
+// From the configuration file to what the parts of the daemon take. Pure.
+
+import type { IpvsSettings } from '../backends/ipvs/backend.ts';
+import type { Config } from '../config/schema.ts';
+import type { Family } from '../model/ip.ts';
+import { familyOf } from '../model/ip.ts';
+import type { NodeRecord } from '../model/node.ts';
+import type { LocalDetector } from '../plan/plan.ts';
+import type { NodeSettings } from './node-options.ts';
+
+export function nodeSettings(config: Config, nodeName: string, families: readonly Family[], node: NodeRecord | undefined): NodeSettings {
+  return {
+    nodeName,
+    families,
+    scheduler: config.ipvs.scheduler,
+    masqueradeAll: config.masqueradeAll,
+    nodePortAddresses: config.nodePortAddresses,
+    localDetector: localDetector(config, node),
+  };
+}
+
+/** With mode NodeCIDR the pod CIDRs of the Node object count; without any, nobody is known to be a pod. */
+function localDetector(config: Config, node: NodeRecord | undefined): LocalDetector {
+  if (config.detectLocal.kind !== 'nodeCIDR') return config.detectLocal;
+  const ofFamily = (family: Family) => node?.podCIDRs.find((cidr) => familyOf(cidr) === family) ?? null;
+  const [ipv4, ipv6] = [ofFamily('IPv4'), ofFamily('IPv6')];
+  return ipv4 === null && ipv6 === null ? { kind: 'none' } : { kind: 'cidr', ipv4, ipv6 };
+}
+
+export function ipvsSettings(config: Config, clock: Pick<IpvsSettings, 'now' | 'nextTurn'>): IpvsSettings {
+  const { tcpTimeoutSeconds, tcpFinTimeoutSeconds, udpTimeoutSeconds } = config.ipvs;
+  return {
+    strictArp: config.ipvs.strictARP,
+    // 0 leaves a timeout as the kernel has it.
+    timeouts: {
+      ...(tcpTimeoutSeconds > 0 ? { tcpSeconds: tcpTimeoutSeconds } : {}),
+      ...(tcpFinTimeoutSeconds > 0 ? { tcpFinSeconds: tcpFinTimeoutSeconds } : {}),
+      ...(udpTimeoutSeconds > 0 ? { udpSeconds: udpTimeoutSeconds } : {}),
+    },
+    masqueradeMark: 2 ** config.masqueradeBit,
+    ...clock,
+  };
+}
+
+/** The name by which this node knows itself: the override, then the configuration's, then the host name; trimmed, lower case. */
+export function nodeNameOf(override: string | undefined, config: Config, hostname: string): string {
+  return (override ?? (config.hostnameOverride === '' ? hostname : config.hostnameOverride)).trim().toLowerCase();
+}
