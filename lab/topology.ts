@@ -5,6 +5,17 @@
 import { spawnSync } from 'node:child_process';
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { networkInterfaces } from 'node:os';
+import {
+  BRIDGE,
+  namespaceLines,
+  netnsPath,
+  node,
+  node2,
+  nodeLines,
+  removalLines,
+} from './topology-commands.ts';
+
+export { POD_NETWORKS, SERVICE_NETWORKS } from './topology-commands.ts';
 
 /** A place that traffic starts or ends at. */
 export interface Host {
@@ -46,15 +57,6 @@ export interface Topology {
   dispose(): void;
 }
 
-/** The networks that clients route to this node. */
-export const SERVICE_NETWORKS = { ipv4: '10.96.0.0/12', ipv6: 'fd96::/108' } as const;
-
-/** The pods' networks: of this node and of node2. */
-export const POD_NETWORKS = {
-  node1: { ipv4: '10.244.1.0/24', ipv6: 'fd00:10:244:1::/64' },
-  node2: { ipv4: '10.244.2.0/24', ipv6: 'fd00:10:244:2::/64' },
-} as const;
-
 const MAX_HOSTS = 64;
 const BUILD_TIMEOUT_MS = 30_000;
 const SYSCTL = '/proc/sys/net';
@@ -64,16 +66,6 @@ const ICMP_UNLIMITED: Readonly<Record<string, string>> = {
   'ipv4/icmp_ratemask': '0',
   'ipv6/icmp/ratemask': '0',
 };
-const BRIDGE = 'lan0';
-
-const node: Host = { name: 'node1', netnsPath: null, ipv4: '192.168.50.11', ipv6: 'fd00:50::11' };
-const node2: Host = {
-  name: 'node2',
-  netnsPath: netnsPath('node2'),
-  ipv4: '192.168.50.12',
-  ipv6: 'fd00:50::12',
-};
-
 /**
  * Builds the topology; when it returns, all addresses are usable (no duplicate address detection runs). Needs root. Throws
  * without touching anything when one stands already, or parts of one. When a step fails, what was built is removed and the
@@ -102,33 +94,25 @@ export function createTopology(options: TopologyOptions = {}): Topology {
   const dispose = (): void => {
     if (!isBuilt) return;
     isBuilt = false;
-    // The node's ends of the veths go first: a namespace that a thread or socket still uses would keep its end, and so both.
-    const links = [BRIDGE, ...[node2, ...clients].map(lanPort), ...pods.map(podPort)];
-    const lines = [
-      ...links.map((link) => `link del dev ${link}`),
-      ...namespaces.map((namespace) => `netns del ${namespace.name}`),
-    ];
-    // -force goes on after a failed line: of a build that stopped half-way some of them do not exist.
-    runScript(`{ ${ipBatch(['-force'], lines)}\n} 2>/dev/null || true`);
+    // -force goes on after a failed line: of a build that stopped half-way some parts do not exist.
+    const removal = { namespace: null, lines: removalLines(pods, clients, remotePods) };
+    runScript(`${ipBatch(removal, '-force')} 2>/dev/null || true\n`, [removal]);
     for (const [name, value] of sysctlsBefore) writeFileSync(`${SYSCTL}/${name}`, value);
   };
 
   try {
-    runScript(
-      [
-        'set -e',
-        ipBatch([], nodeLines(pods, clients, remotePods)),
-        ...namespaces.map((namespace) =>
-          ipBatch(['-n', namespace.name], namespaceLines(namespace, pods, remotePods)),
-        ),
-        `nsenter --net=${node2.netnsPath} sh -s <<'EOF'`,
-        'set -e',
-        ...Object.entries({ 'ipv4/ip_forward': '1', [IPV6_FORWARDING]: '1', ...ICMP_UNLIMITED }).map(
-          ([name, value]) => `echo ${value} >${SYSCTL}/${name}`,
-        ),
-        'EOF',
-      ].join('\n'),
-    );
+    const batches: Batch[] = [
+      { namespace: null, lines: nodeLines(pods, clients, remotePods) },
+      ...namespaces.map((host) => ({ namespace: host.name, lines: namespaceLines(host, pods, remotePods) })),
+    ];
+    const settings = Object.entries({ 'ipv4/ip_forward': '1', [IPV6_FORWARDING]: '1', ...ICMP_UNLIMITED });
+    const lines = [
+      ...batches.map((batch, index) => `${ipBatch(batch)} || { echo "batch ${index}" >&2; exit 1; }`),
+      `nsenter --net=${node2.netnsPath} sh -e <<'EOF'`,
+      ...settings.map(([name, value]) => `echo ${value} >${SYSCTL}/${name}`),
+      'EOF',
+    ];
+    runScript(lines.join('\n'), batches);
     for (const [name, value] of Object.entries(sysctls)) writeFileSync(`${SYSCTL}/${name}`, `${value}\n`);
   } catch (error) {
     dispose();
@@ -151,18 +135,6 @@ export function createTopology(options: TopologyOptions = {}): Topology {
   };
 }
 
-function netnsPath(name: string): string {
-  return `/run/netns/${name}`;
-}
-
-function lanPort(host: Host): string {
-  return `lan-${host.name}`;
-}
-
-function podPort(host: Host): string {
-  return `veth-${host.name}`;
-}
-
 function hosts(kind: string, count = 0, ipv4Prefix: string, ipv6Prefix: string, first: number): Host[] {
   if (!Number.isInteger(count) || count < 0 || count > MAX_HOSTS) {
     throw new RangeError(`A topology has 0 to ${MAX_HOSTS} of ${kind}, not ${count}`);
@@ -176,100 +148,24 @@ function hosts(kind: string, count = 0, ipv4Prefix: string, ipv6Prefix: string, 
   }));
 }
 
-/** What `ip -batch` reads for the namespace of this process, with all namespaces and all veths. */
-function nodeLines(pods: readonly Host[], clients: readonly Host[], remotePods: readonly Host[]): string[] {
-  const lines = [node2, ...pods, ...remotePods, ...clients].map((namespace) => `netns add ${namespace.name}`);
-  lines.push(
-    'link set dev lo up',
-    `link add ${BRIDGE} type bridge`,
-    ...ipv6Ready(BRIDGE, 'fe80::11'),
-    `addr add ${node.ipv4}/24 dev ${BRIDGE}`,
-    `addr add ${node.ipv6}/64 dev ${BRIDGE} nodad`,
-  );
-  for (const host of [node2, ...clients]) {
-    lines.push(
-      `link add ${lanPort(host)} type veth peer name eth0 netns ${host.name}`,
-      `link set dev ${lanPort(host)} master ${BRIDGE} addrgenmode none`,
-      `link set dev ${lanPort(host)} up`,
-    );
-  }
-  for (const pod of pods) {
-    lines.push(
-      `link add ${podPort(pod)} type veth peer name eth0 netns ${pod.name}`,
-      ...gatewayLines(podPort(pod), pod, '10.244.1.1', 'fd00:10:244:1::1'),
-    );
-  }
-  lines.push(
-    `route add ${POD_NETWORKS.node2.ipv4} via ${node2.ipv4}`,
-    `route add ${POD_NETWORKS.node2.ipv6} via ${node2.ipv6}`,
-  );
-  return lines;
+interface Batch {
+  /** null: the one of this process. */
+  readonly namespace: string | null;
+  readonly lines: readonly string[];
 }
 
-/** What `ip -n NAMESPACE -batch` reads for one of the other namespaces. */
-function namespaceLines(host: Host, pods: readonly Host[], remotePods: readonly Host[]): string[] {
-  const isPod = pods.includes(host) || remotePods.includes(host);
-  const lines = ['link set dev lo up', ...ipv6Ready('eth0', 'fe80::2')];
-  if (isPod) {
-    const gateway = pods.includes(host) ? '10.244.1.1' : '10.244.2.1';
-    lines.push(
-      `addr add ${host.ipv4}/32 dev eth0`,
-      `addr add ${host.ipv6}/128 dev eth0 nodad`,
-      `route add ${gateway}/32 dev eth0`,
-      `route add default via ${gateway} dev eth0`,
-      'route add default via fe80::1 dev eth0',
-    );
-    return lines;
-  }
-  lines.splice(1, lines.length, ...ipv6Ready('eth0', `fe80::${host.ipv6.slice('fd00:50::'.length)}`));
-  lines.push(`addr add ${host.ipv4}/24 dev eth0`, `addr add ${host.ipv6}/64 dev eth0 nodad`);
-  if (host !== node2) {
-    lines.push(
-      `route add ${SERVICE_NETWORKS.ipv4} via ${node.ipv4}`,
-      `route add ${SERVICE_NETWORKS.ipv6} via ${node.ipv6}`,
-    );
-    return lines;
-  }
-  lines.push(
-    `route add ${POD_NETWORKS.node1.ipv4} via ${node.ipv4}`,
-    `route add ${POD_NETWORKS.node1.ipv6} via ${node.ipv6}`,
-  );
-  for (const pod of remotePods) {
-    lines.push(
-      `link add ${podPort(pod)} type veth peer name eth0 netns ${pod.name}`,
-      ...gatewayLines(podPort(pod), pod, '10.244.2.1', 'fd00:10:244:2::1'),
-    );
-  }
-  return lines;
+/** One process reads all lines; printf is built into the shell. */
+function ipBatch(batch: Batch, ...flags: string[]): string {
+  return `printf '%s\\n' ${batch.lines.map((line) => `'${line}'`).join(' ')} | ip ${[...(batch.namespace === null ? [] : ['-n', batch.namespace]), ...flags].join(' ')} -batch -`;
 }
 
-/** A node's end of a pod's veth: the gateway's addresses and a route to this pod alone, so that pods meet in the node's stack. */
-function gatewayLines(link: string, pod: Host, ipv4: string, ipv6: string): string[] {
-  return [
-    ...ipv6Ready(link, 'fe80::1'),
-    `addr add ${ipv4}/32 dev ${link}`,
-    `addr add ${ipv6}/128 dev ${link} nodad`,
-    `route add ${pod.ipv4}/32 dev ${link}`,
-    `route add ${pod.ipv6}/128 dev ${link}`,
-  ];
-}
-
-/** Takes a link up with a link-local address that is usable at once; the kernel's own one would be tentative for a second. */
-function ipv6Ready(link: string, linkLocal: string): string[] {
-  return [
-    // Two lines, because the kernel takes a link up before it reads addrgenmode of the same request.
-    `link set dev ${link} addrgenmode none`,
-    `link set dev ${link} up`,
-    `addr add ${linkLocal}/64 dev ${link} nodad`,
-  ];
-}
-
-function ipBatch(flags: readonly string[], lines: readonly string[]): string {
-  return `ip ${[...flags, '-batch', '-'].join(' ')} <<'EOF'\n${lines.join('\n')}\nEOF`;
-}
-
-function runScript(script: string): void {
+function runScript(script: string, batches: readonly Batch[]): void {
   const run = spawnSync('sh', ['-s'], { input: script, encoding: 'utf8', timeout: BUILD_TIMEOUT_MS });
   if (run.error !== undefined) throw new Error('The topology needs a shell and ip(8)', { cause: run.error });
-  if (run.status !== 0) throw new Error(`Building the topology failed (is this root?): ${run.stderr.trim()}`);
+  if (run.status === 0) return;
+  const batch = batches[Number(/^batch (\d+)$/m.exec(run.stderr)?.[1])];
+  const line = batch?.lines[Number(/^Command failed -:(\d+)$/m.exec(run.stderr)?.[1]) - 1];
+  const where = batch === undefined ? '' : ` in ${batch.namespace ?? 'the own namespace'}`;
+  const step = line === undefined ? '' : `: ip ${line}`;
+  throw new Error(`Building the topology failed${where}${step}: ${run.stderr.trim().replaceAll('\n', '; ')}`);
 }

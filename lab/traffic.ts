@@ -12,7 +12,14 @@ import type {
 } from './traffic-messages.ts';
 import { summarize, type TrafficReport } from './traffic-report.ts';
 
-export type { Attempt, ConnectOptions, EchoOptions, Outcome, Protocol, ServerOptions } from './traffic-messages.ts';
+export type {
+  Attempt,
+  ConnectOptions,
+  EchoOptions,
+  Outcome,
+  Protocol,
+  ServerOptions,
+} from './traffic-messages.ts';
 export type { TrafficReport } from './traffic-report.ts';
 
 type Done = Exclude<TrafficResponse, { error: string }>;

@@ -1,3 +1,5 @@
+// Projection of EndpointSlices and their merge into the endpoints of one Service port.
+
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { sliceObject } from '../../test/arbitraries.ts';

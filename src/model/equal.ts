@@ -1,4 +1,5 @@
-// Equality of records: plain data as the projections make it (no cycles, no class instances, the same keys in the same kind of record).
+// Equality of records: plain data as the projections make it, without cycles and without instances of classes.
+// It decides whether an event changed anything, so it must never take different records for equal.
 
 /** True when two values of plain data hold the same, member by member and item by item. */
 export function isSameData(a: unknown, b: unknown): boolean {

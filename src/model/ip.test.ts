@@ -1,3 +1,5 @@
+// Addresses and CIDRs as text and bytes. The oracles are Node's own: isIP, BlockList and the URL parser (RFC 5952).
+
 import { BlockList, isIP } from 'node:net';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';

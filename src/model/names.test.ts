@@ -1,3 +1,5 @@
+// The API's naming rules, each with names that must pass and names that must not.
+
 import { describe, expect, test } from 'vitest';
 import {
   isDns1035,

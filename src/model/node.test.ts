@@ -1,3 +1,5 @@
+// Projection of Nodes.
+
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { projectNode } from './node.ts';

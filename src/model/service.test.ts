@@ -1,3 +1,5 @@
+// Projection of Services: the rules of kube-proxy's tracker tests, defaults, and every kind of bad field. No JSON value may throw.
+
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { serviceObject } from '../../test/arbitraries.ts';

@@ -1,3 +1,5 @@
+// What events change, and the three guarantees of the snapshot as properties over random histories.
+
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { clusterEvents } from '../../test/arbitraries.ts';

@@ -1,3 +1,5 @@
+// Endpoint selection: the cases of kube-proxy's topology tests, and where each list falls back. Endpoints are named by their number.
+
 import { describe, expect, test } from 'vitest';
 import { address } from '../../test/addresses.ts';
 import { CONDITION, type Endpoint } from '../model/endpoints.ts';

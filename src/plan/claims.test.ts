@@ -1,3 +1,5 @@
+// Ownership of what several Services want, against a table that is recomputed at every step.
+
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { compareText } from '../model/ip.ts';

@@ -35,7 +35,7 @@ export class Claims {
       if (!isKept.has(claim)) this.replace(claim, before, null, affected);
     if (next.claims.length === 0) this.claimants.delete(key);
     else this.claimants.set(key, next);
-    
+    affected.delete(key);
     return [...affected].sort(compareText);
   }
 

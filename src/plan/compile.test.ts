@@ -1,3 +1,5 @@
+// What each frontend does under each policy, and the properties of plans over random clusters.
+
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { clusterEvents, nodeOptions, serviceObject, sliceObject } from '../../test/arbitraries.ts';

@@ -1,3 +1,5 @@
+// Differences between plans; complete, because carrying them out on the old plan gives the new one.
+
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { address } from '../../test/addresses.ts';

@@ -1,3 +1,5 @@
+// Why endpoints get no connections, one reason for each.
+
 import { expect, test } from 'vitest';
 import { projectEndpointSlice } from '../model/endpoints.ts';
 import { projectService } from '../model/service.ts';

@@ -1,3 +1,5 @@
+// The order in which real servers are added: the node's own, stable, and spread over nodes.
+
 import { expect, test } from 'vitest';
 import { address } from '../../test/addresses.ts';
 import type { Endpoint } from '../model/endpoints.ts';

@@ -106,6 +106,7 @@ export interface ServicePlan {
   readonly virtualServers: readonly VirtualServer[];
   /** Endpoints on this node, ready or not, of every port: hairpin traffic to them is masqueraded. */
   readonly localEndpoints: readonly LocalEndpoint[];
+  /** Found while compiling (limits); what is wrong with the objects themselves is in Snapshot.problems. */
   readonly problems: readonly Problem[];
 }
 
@@ -120,5 +121,6 @@ export interface LocalEndpoint {
 /** The plan of a whole node. */
 export interface ForwardingPlan {
   readonly node: NodeOptions;
+  /** Critical Services first, then all others, each sorted by key. */
   readonly services: ReadonlyMap<ServiceKey, ServicePlan>;
 }
