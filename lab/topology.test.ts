@@ -70,7 +70,9 @@ describe.skipIf(whyNoNamespaces !== null)(title('topology'), () => {
 
   it('names the step that failed and leaves nothing of a half-built topology', async () => {
     const { before, own, after } = await run('failures');
-    expect(own).toMatch(/failed in the own namespace: ip route add 10\.244\.2\.0\/24 via 192\.168\.50\.12: .*File exists/);
+    expect(own).toMatch(
+      /failed in the own namespace: ip route add 10\.244\.2\.0\/24 via 192\.168\.50\.12: .*File exists/,
+    );
     expect(after).toEqual(before);
   });
 

@@ -96,7 +96,7 @@ export function createTopology(options: TopologyOptions = {}): Topology {
     isBuilt = false;
     // -force goes on after a failed line: of a build that stopped half-way some parts do not exist.
     const removal = { namespace: null, lines: removalLines(pods, clients, remotePods) };
-    runScript(`${ipBatch(removal, '-force')} 2>/dev/null || true\n`, [removal]);
+    runScript(ipBatch(removal, ['-force'], '2>/dev/null || true'), [removal]);
     for (const [name, value] of sysctlsBefore) writeFileSync(`${SYSCTL}/${name}`, value);
   };
 
@@ -107,7 +107,7 @@ export function createTopology(options: TopologyOptions = {}): Topology {
     ];
     const settings = Object.entries({ 'ipv4/ip_forward': '1', [IPV6_FORWARDING]: '1', ...ICMP_UNLIMITED });
     const lines = [
-      ...batches.map((batch, index) => `${ipBatch(batch)} || { echo "batch ${index}" >&2; exit 1; }`),
+      ...batches.map((batch, index) => ipBatch(batch, [], `|| { echo "batch ${index}" >&2; exit 1; }`)),
       `nsenter --net=${node2.netnsPath} sh -e <<'EOF'`,
       ...settings.map(([name, value]) => `echo ${value} >${SYSCTL}/${name}`),
       'EOF',
@@ -154,9 +154,10 @@ interface Batch {
   readonly lines: readonly string[];
 }
 
-/** One process reads all lines; printf is built into the shell. */
-function ipBatch(batch: Batch, ...flags: string[]): string {
-  return `printf '%s\\n' ${batch.lines.map((line) => `'${line}'`).join(' ')} | ip ${[...(batch.namespace === null ? [] : ['-n', batch.namespace]), ...flags].join(' ')} -batch -`;
+/** One process reads all lines; `after` is what the shell does next on the same command line. */
+function ipBatch(batch: Batch, flags: readonly string[], after: string): string {
+  const options = [...(batch.namespace === null ? [] : ['-n', batch.namespace]), ...flags, '-batch', '-'];
+  return `ip ${options.join(' ')} <<'EOF' ${after}\n${batch.lines.join('\n')}\nEOF`;
 }
 
 function runScript(script: string, batches: readonly Batch[]): void {

@@ -34,7 +34,10 @@ export interface ConnectOptions {
   readonly concurrency?: number;
   /** Default: what the kernel picks. */
   readonly sourceAddress?: string;
-  /** Default: what the kernel picks. With a given port the server closes first, so that the port is free for the next one. */
+  /**
+   * Default: for TCP what the kernel picks, for UDP and SCTP the next of 20000 to 29999, so that none comes again within 10,000
+   * connections. With a given port the server closes first, so that the port is free for the next one.
+   */
   readonly sourcePort?: number;
   /** For one connection including its answer, 1 to 60,000; default 2000. */
   readonly timeoutMs?: number;

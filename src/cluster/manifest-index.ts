@@ -35,9 +35,9 @@ export class ManifestIndex {
       const isSame = earlier !== undefined && isSameData(earlier.object, declared.object);
       const kept = isSame ? { ...declared, object: earlier.object } : declared;
       after.set(id, kept);
-      this.declare(id, file, kept, events);
+      this.assign(id, file, kept, events);
     }
-    for (const id of before.keys()) if (!after.has(id)) this.declare(id, file, null, events);
+    for (const id of before.keys()) if (!after.has(id)) this.assign(id, file, null, events);
     if (after.size === 0) this.files.delete(file);
     else this.files.set(file, after);
     return events;
@@ -56,7 +56,7 @@ export class ManifestIndex {
     return problems.sort((a, b) => compareText(a.file, b.file) || compareText(a.object, b.object));
   }
 
-  private declare(id: string, file: string, declared: ManifestObject | null, events: ClusterEvent[]): void {
+  private assign(id: string, file: string, declared: ManifestObject | null, events: ClusterEvent[]): void {
     const before = this.declarations.get(id) ?? [];
     const after = before.filter((one) => one.file !== file);
     if (declared !== null) after.push({ file, declared });

@@ -6,7 +6,7 @@ import { IpvsBackend } from '../backends/ipvs/backend.ts';
 import { KernelPort } from '../backends/ipvs/kernel-port.ts';
 import { formatManifestProblem, ManifestSource, type ManifestProblem } from '../cluster/manifests.ts';
 import { defaultConfig, loadConfig } from '../config/load.ts';
-import type { Config } from '../config/schema.ts';
+import type { Config } from '../config/config.ts';
 import { watchConfig } from '../config/watch.ts';
 import { nextTurn } from '../kernel/netlink.ts';
 import { errorLine, PointsmanError } from '../model/errors.ts';

@@ -1,7 +1,7 @@
 // From the configuration file to what the parts of the daemon take. Pure.
 
 import type { IpvsSettings } from '../backends/ipvs/backend.ts';
-import type { Config } from '../config/schema.ts';
+import type { Config } from '../config/config.ts';
 import type { Family } from '../model/ip.ts';
 import { familyOf } from '../model/ip.ts';
 import type { NodeRecord } from '../model/node.ts';

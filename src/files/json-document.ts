@@ -59,6 +59,7 @@ function refuseDepth(root: unknown, limits: DocumentLimits): void {
 }
 
 const TOKEN =
+  // oxlint-disable-next-line no-control-regex -- JSON forbids raw control characters in strings.
   /[ \t\r\n]*(?:([{}[\],:])|("(?:[^"\\\x00-\x1f]+|\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4}))*")|(?:-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?|true|false|null)(?![A-Za-z0-9_.+-]))/y;
 
 /** Reads tokens of a JSON text one after the other. */

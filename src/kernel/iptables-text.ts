@@ -83,7 +83,7 @@ export function splitTokens(line: string): string[] | null {
     const character = line[i];
     if (isQuoted) {
       if (character === '"') isQuoted = false;
-      else token += character === '\\' && i + 1 < line.length ? (line[++i] ?? '') : character;
+      else token = `${token ?? ''}${character === '\\' && i + 1 < line.length ? line[++i] : character}`;
     } else if (character === '"') {
       isQuoted = true;
       token ??= '';
@@ -91,7 +91,7 @@ export function splitTokens(line: string): string[] | null {
       if (token !== null) tokens.push(token);
       token = null;
     } else {
-      token = (token ?? '') + character;
+      token = `${token ?? ''}${character}`;
     }
   }
   if (isQuoted) return null;

@@ -49,7 +49,9 @@ await serveCases({
     return withTraffic(topology, async (traffic) => {
       const protocols = ['TCP', 'UDP'] as const;
       await traffic.serve(
-        names.flatMap((name) => protocols.map((protocol) => ({ at: topology.host(name), name, protocol, port: 8080 }))),
+        names.flatMap((name) =>
+          protocols.map((protocol) => ({ at: topology.host(name), name, protocol, port: 8080 })),
+        ),
       );
       const seen: Record<string, unknown> = {};
       for (const from of names) {
@@ -57,7 +59,15 @@ await serveCases({
           const answers: string[] = [];
           for (const address of [topology.host(to).ipv4, topology.host(to).ipv6]) {
             for (const protocol of protocols) {
-              const report = await traffic.connect({ from: topology.host(from), address, port: 8080, protocol });
+              // No client has a way back to a pod; everything else must answer in the usual time.
+              const timeoutMs = to === 'client1' && /^(pod|remote)/.test(from) ? 150 : 2000;
+              const report = await traffic.connect({
+                from: topology.host(from),
+                address,
+                port: 8080,
+                protocol,
+                timeoutMs,
+              });
               const [attempt] = report.attempts;
               answers.push(`${report.sequence[0]} ${attempt?.sourceAddress}`);
             }
@@ -75,7 +85,8 @@ await serveCases({
       const [pod1, pod2] = [topology.host('pod1'), topology.host('pod2')];
       await traffic.serve([{ at: pod2, name: 'pod2', protocol: 'TCP', port: 80 }]);
       const ask = async (address: string) =>
-        (await traffic.connect({ from: pod1, address, port: 80, protocol: 'TCP', timeoutMs: 300 })).sequence[0];
+        (await traffic.connect({ from: pod1, address, port: 80, protocol: 'TCP', timeoutMs: 300 }))
+          .sequence[0];
       setForwarding(true);
       const forwarding = [await ask(pod2.ipv4), await ask(pod2.ipv6)];
       setForwarding(false);
@@ -92,7 +103,12 @@ await serveCases({
       const service = { at: topology.node, name: 'service', protocol: 'TCP', port: 80 } as const;
       await traffic.serve([service]);
       const ask = async (from: string, address: string) => {
-        const report = await traffic.connect({ from: topology.host(from), address, port: 80, protocol: 'TCP' });
+        const report = await traffic.connect({
+          from: topology.host(from),
+          address,
+          port: 80,
+          protocol: 'TCP',
+        });
         return { from: report.attempts[0]?.sourceAddress, by: report.sequence[0] };
       };
       return [

@@ -1,0 +1,94 @@
+// What the configuration says once every default is filled in and everything is checked: plain data that the daemon runs on.
+// How it is read is in schema.ts and load.ts. Source of meanings and defaults: KubeProxyConfiguration v1alpha1 (kube-proxy 1.36).
+
+import type { Cidr, IpAddress } from '../model/ip.ts';
+import type { Scheduler } from './schedulers.ts';
+
+/** Modes that this build can run. */
+export const MODES = ['ipvs'] as const;
+export type Mode = (typeof MODES)[number];
+
+export const DETECT_LOCAL_MODES = [
+  'ClusterCIDR',
+  'NodeCIDR',
+  'BridgeInterface',
+  'InterfaceNamePrefix',
+] as const;
+export type DetectLocalMode = (typeof DETECT_LOCAL_MODES)[number];
+
+/** How traffic of pods is told from other traffic. All but 'nodeCIDR' are the plan's LocalDetector as they stand. */
+export type DetectLocal =
+  | { readonly kind: 'none' }
+  | { readonly kind: 'cidr'; readonly ipv4: Cidr | null; readonly ipv6: Cidr | null }
+  /** By spec.podCIDRs of this node's Node object. */
+  | { readonly kind: 'nodeCIDR' }
+  | { readonly kind: 'bridge'; readonly interfaceName: string }
+  | { readonly kind: 'interfacePrefix'; readonly prefix: string };
+
+export interface SocketAddress {
+  readonly address: IpAddress;
+  /** 1 to 65535. */
+  readonly port: number;
+}
+
+export interface Config {
+  readonly mode: Mode;
+  /** Name of the Node, trimmed and in lower case; '' = the name of the host. */
+  readonly hostnameOverride: string;
+  readonly bindAddress: IpAddress;
+  readonly healthzBindAddress: SocketAddress;
+  readonly metricsBindAddress: SocketAddress;
+  readonly bindAddressHardFail: boolean;
+  readonly enableProfiling: boolean;
+  readonly showHiddenMetricsForVersion: string;
+  readonly clientConnection: {
+    readonly kubeconfig: string;
+    readonly acceptContentTypes: string;
+    readonly contentType: string;
+    readonly qps: number;
+    readonly burst: number;
+  };
+  readonly logging: {
+    readonly format: 'text' | 'json';
+    readonly flushFrequencyMs: number;
+    readonly verbosity: number;
+    /** "pattern=level,...", '' = none. */
+    readonly vmodule: string;
+  };
+  readonly featureGates: Readonly<Record<string, boolean>>;
+  readonly ipvs: {
+    readonly scheduler: Scheduler;
+    readonly excludeCIDRs: readonly Cidr[];
+    readonly strictARP: boolean;
+    /** 0 = leave as the kernel has it; so with the next two. */
+    readonly tcpTimeoutSeconds: number;
+    readonly tcpFinTimeoutSeconds: number;
+    readonly udpTimeoutSeconds: number;
+  };
+  /** Everything is checked anew after this long. */
+  readonly syncPeriodMs: number;
+  /** Least time between two syncs, 0 = none. */
+  readonly minSyncPeriodMs: number;
+  readonly masqueradeAll: boolean;
+  /** Bit of the packet mark, 0 to 31. */
+  readonly masqueradeBit: number;
+  readonly detectLocalMode: DetectLocalMode;
+  readonly detectLocal: DetectLocal;
+  readonly clusterCIDRs: { readonly ipv4: Cidr | null; readonly ipv6: Cidr | null };
+  /** Where NodePorts answer; [] = on all addresses, 'primary' = on the Node's own. */
+  readonly nodePortAddresses: readonly Cidr[] | 'primary';
+  /** -1000 to 1000. */
+  readonly oomScoreAdj: number;
+  readonly configSyncPeriodMs: number;
+  readonly conntrack: {
+    /** 0 = leave nf_conntrack_max alone. */
+    readonly maxPerCore: number;
+    readonly min: number;
+    /** 0 = leave; so with the next three. */
+    readonly tcpEstablishedTimeoutSeconds: number;
+    readonly tcpCloseWaitTimeoutSeconds: number;
+    readonly udpTimeoutSeconds: number;
+    readonly udpStreamTimeoutSeconds: number;
+    readonly tcpBeLiberal: boolean;
+  };
+}

@@ -1,0 +1,21 @@
+// How the tests run. Fast tier: every *.test.ts but *.long.test.ts. Long tier (POINTSMAN_TEST_TIER=long): only *.long.test.ts.
+// Forks and not threads: namespaces and signals belong to a process. Two workers: the lab's guests want the other cores.
+
+import { defineConfig } from 'vitest/config';
+
+const FOLDERS = '{src,test,lab,bench,setup}';
+const isLong = process.env['POINTSMAN_TEST_TIER'] === 'long';
+
+export default defineConfig({
+  test: {
+    include: [isLong ? `${FOLDERS}/**/*.long.test.ts` : `${FOLDERS}/**/*.test.ts`],
+    exclude: isLong ? [] : ['**/*.long.test.ts'],
+    pool: 'forks',
+    maxWorkers: 2,
+    testTimeout: 30_000,
+    hookTimeout: 60_000,
+    // No long test yet is no failure of the long tier; a fast tier without tests is.
+    passWithNoTests: isLong,
+    reporters: ['default', './test/reporter.ts'],
+  },
+});
