@@ -15,9 +15,16 @@ export interface GuestSpec {
   /** From boot to power-off. After it the guest is ended, and the result says so. */
   readonly timeoutMs: number;
   readonly memoryMb?: number;
+  /** What the program reads as its standard input; default nothing. Not for an interactive guest. */
+  readonly stdin?: string;
   /** Called with pieces of the program's standard output as they come. */
   readonly onOutput?: (text: string) => void;
-  /** The program's standard streams are this process's own: for a person at a terminal. Then stdout and stderr of the result are ''. */
+  /** The same for its standard error. */
+  readonly onErrorOutput?: (text: string) => void;
+  /**
+   * The program has this process's terminal, which its own line discipline drives (Ctrl-C reaches the program): for a person.
+   * Then stdout and stderr of the result are ''. Standard input and output must be a terminal.
+   */
   readonly isInteractive?: boolean;
 }
 

@@ -29,7 +29,7 @@ export class TrafficClients {
   async connect(options: ConnectOptions): Promise<Attempt[]> {
     const timeoutMs = options.timeoutMs ?? 2000;
     return this.#run(
-      options.count ?? 1,
+      Array.from({ length: options.count ?? 1 }),
       concurrencyOf(options),
       options.overallTimeoutMs ?? 60_000,
       async () => {
@@ -47,20 +47,20 @@ export class TrafficClients {
 
   /** Makes the connections and keeps them open under the number `group`. */
   async open(options: ConnectOptions): Promise<{ group: number; attempts: Attempt[] }> {
-    const count = options.count ?? 1;
-    const connections = Array.from({ length: count }, () => new ClientConnection(options));
+    const connections = Array.from({ length: options.count ?? 1 }, () => new ClientConnection(options));
     const group = this.#nextGroup++;
     this.#groups.set(group, connections);
     const attempts = await this.#run(
-      count,
+      connections,
       concurrencyOf(options),
       options.overallTimeoutMs ?? 60_000,
-      (index) => this.#start(connections[index] as ClientConnection, options, options.timeoutMs ?? 2000),
+      (connection) => this.#start(connection, options, options.timeoutMs ?? 2000),
     );
-    for (const [index, attempt] of attempts.entries()) {
-      if (attempt.outcome === 'answered') continue;
-      connections[index]?.close(attempt.outcome);
-      if (connections[index] !== undefined) this.#running.delete(connections[index]);
+    for (const [index, connection] of connections.entries()) {
+      const outcome = attempts[index]?.outcome ?? 'notStarted';
+      if (outcome === 'answered') continue;
+      connection.close(outcome);
+      this.#running.delete(connection);
     }
     return { group, attempts };
   }
@@ -69,8 +69,8 @@ export class TrafficClients {
   echo(group: number, options: EchoOptions): Promise<Attempt[]> {
     const connections = this.#groups.get(group);
     if (connections === undefined) throw new Error(`The connections of group ${group} are closed`);
-    return this.#run(connections.length, options.concurrency ?? 64, 600_000, (index) =>
-      (connections[index] as ClientConnection).echo(options.timeoutMs ?? 2000),
+    return this.#run(connections, options.concurrency ?? 64, 600_000, (connection) =>
+      connection.echo(options.timeoutMs ?? 2000),
     );
   }
 
@@ -97,22 +97,23 @@ export class TrafficClients {
     return connection.start(timeoutMs);
   }
 
-  async #run(
-    count: number,
+  async #run<T>(
+    items: readonly T[],
     concurrency: number,
     overallTimeoutMs: number,
-    begin: (index: number) => Promise<Attempt>,
+    begin: (item: T) => Promise<Attempt>,
   ): Promise<Attempt[]> {
-    const attempts: Attempt[] = Array.from({ length: count }, () => NOT_STARTED);
+    const attempts: Attempt[] = items.map(() => NOT_STARTED);
     const lastStartMs = performance.now() + overallTimeoutMs;
-    let next = 0;
+    // All lanes draw from one iterator, so items begin in their order.
+    const queue = items.entries();
     const lane = async (): Promise<void> => {
-      while (next < count && !this.#isClosed && performance.now() < lastStartMs) {
-        const index = next++;
-        attempts[index] = await begin(index);
+      for (const [index, item] of queue) {
+        if (this.#isClosed || performance.now() >= lastStartMs) return;
+        attempts[index] = await begin(item);
       }
     };
-    await Promise.all(Array.from({ length: Math.min(concurrency, count) }, lane));
+    await Promise.all(Array.from({ length: Math.min(concurrency, items.length) }, lane));
     return attempts;
   }
 }

@@ -99,6 +99,8 @@ export class ClientConnection {
 
   #ask(timeoutMs: number, begin: (seq: number) => void): Promise<Attempt> {
     return new Promise((resolve) => {
+      if (this.#question !== undefined)
+        throw new Error('One question at a time: an earlier echo() still waits');
       const seq = this.#nextSeq++;
       const timer = setTimeout(() => this.#finish('timedOut'), timeoutMs);
       this.#question = { seq, startedAtMs: performance.now(), timer, settle: resolve };

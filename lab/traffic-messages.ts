@@ -9,7 +9,7 @@ export type Protocol = 'TCP' | 'UDP' | 'SCTP';
 /** One server; it answers with its name and with the client's address and port as it saw them. */
 export interface ServerOptions {
   readonly at: Host;
-  /** What the server calls itself; several servers may share one name. */
+  /** What the server calls itself: 1 to 63 letters, digits, dots, hyphens, underscores. Several may share one name. */
   readonly name: string;
   readonly protocol: Protocol;
   /** 1 to 65535. */

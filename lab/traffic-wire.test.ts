@@ -7,12 +7,29 @@ import type { Attempt } from './traffic-messages.ts';
 import { summarize } from './traffic-report.ts';
 import { LineBuffer, MAX_LINE_BYTES, encodeAnswer, parseAnswer, parseRequest } from './traffic-wire.ts';
 
+const answered = (server: string, latencyMs: number): Attempt => ({
+  outcome: 'answered',
+  server,
+  sourceAddress: '10.0.0.1',
+  sourcePort: 1,
+  latencyMs,
+});
+const failed = (outcome: string): Attempt => ({
+  outcome,
+  server: null,
+  sourceAddress: null,
+  sourcePort: null,
+  latencyMs: 9999,
+});
+
+const reread = (address: string): string => decodeSocketAddress(encodeSocketAddress(address, 1)).address;
+
 describe('socket addresses', () => {
   it.each([
     ['10.244.1.11', 8080, '02001f900af4010b0000000000000000'],
-    ['fd00:10:244:1::11', 53, '0a00003500000000fd000010024400010000000000000011' + '00000000'],
+    ['fd00:10:244:1::11', 53, '0a00003500000000fd00001002440001000000000000001100000000'],
     ['::', 0, '0a000000' + '00'.repeat(24)],
-    ['::ffff:1.2.3.4', 1, '0a00000100000000' + '00'.repeat(10) + 'ffff01020304' + '00000000'],
+    ['::ffff:1.2.3.4', 1, '0a00000100000000' + '00'.repeat(10) + 'ffff0102030400000000'],
   ])('writes %s port %i as the kernel reads it', (address, port, hex) => {
     expect(Buffer.from(encodeSocketAddress(address, port)).toString('hex')).toBe(hex);
   });
@@ -28,8 +45,7 @@ describe('socket addresses', () => {
   });
 
   it('writes IPv6 in the form of RFC 5952', () => {
-    const read = (address: string): string => decodeSocketAddress(encodeSocketAddress(address, 1)).address;
-    expect(['FD00:0:0:0:0:0:0:1', '1:0:0:2:0:0:0:3', '0:0:0:0:0:0:0:0'].map(read)).toEqual([
+    expect(['FD00:0:0:0:0:0:0:1', '1:0:0:2:0:0:0:3', '0:0:0:0:0:0:0:0'].map(reread)).toEqual([
       'fd00::1',
       '1:0:0:2::3',
       '::',
@@ -80,21 +96,6 @@ describe('lines', () => {
 });
 
 describe('report', () => {
-  const answered = (server: string, latencyMs: number): Attempt => ({
-    outcome: 'answered',
-    server,
-    sourceAddress: '10.0.0.1',
-    sourcePort: 1,
-    latencyMs,
-  });
-  const failed = (outcome: string): Attempt => ({
-    outcome,
-    server: null,
-    sourceAddress: null,
-    sourcePort: null,
-    latencyMs: 9999,
-  });
-
   it('counts every attempt once and keeps their order', () => {
     const outcomes = ['refused', 'reset', 'timedOut', 'notStarted', 'EHOSTUNREACH', 'EHOSTUNREACH'];
     const report = summarize([answered('a', 1), ...outcomes.map(failed), answered('b', 3), answered('a', 2)]);

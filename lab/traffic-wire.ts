@@ -2,6 +2,7 @@
 // with `!\n`, and a server answers one JSON line. A stream server also answers SEQ 0 unasked as soon as it has accepted, so
 // that a client need only wait until it can read. No sockets here.
 
+import { StringDecoder } from 'node:string_decoder';
 import type { SocketAddress } from './socket-address.ts';
 
 /** No line is longer. */
@@ -37,22 +38,33 @@ export function encodeAnswer(answer: Answer): Buffer {
 /** Reads a line that a server sent, without its line feed; null when it is not an answer. */
 export function parseAnswer(line: string): Answer | null {
   try {
-    const value = JSON.parse(line) as Partial<Answer> | null;
-    return typeof value?.server === 'string' && typeof value.seq === 'number' ? (value as Answer) : null;
+    const value: unknown = JSON.parse(line);
+    return isAnswer(value) ? value : null;
   } catch {
     return null;
   }
 }
 
+function isAnswer(value: unknown): value is Answer {
+  if (typeof value !== 'object' || value === null) return false;
+  const { server, address, port, seq }: Partial<Record<keyof Answer, unknown>> = value;
+  return (
+    typeof server === 'string' &&
+    typeof address === 'string' &&
+    typeof port === 'number' &&
+    typeof seq === 'number'
+  );
+}
+
 /** Cuts received bytes into lines; what lies after the last line feed waits for more. */
 export class LineBuffer {
+  // A piece may end inside a character.
+  readonly #decoder = new StringDecoder('utf8');
   #rest = '';
 
   /** The lines completed by `bytes`; throws when a line grows beyond MAX_LINE_BYTES. */
   push(bytes: Uint8Array): string[] {
-    const lines = (
-      this.#rest + Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString('utf8')
-    ).split('\n');
+    const lines = (this.#rest + this.#decoder.write(bytes)).split('\n');
     this.#rest = lines.pop() ?? '';
     if (this.#rest.length > MAX_LINE_BYTES) throw new Error(`A line is longer than ${MAX_LINE_BYTES} bytes`);
     return lines;

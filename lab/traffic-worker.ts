@@ -8,8 +8,7 @@ import { TrafficClients } from './traffic-clients.ts';
 import type { TrafficRequest, TrafficResponse } from './traffic-messages.ts';
 import { TrafficServers } from './traffic-servers.ts';
 
-const port = parentPort;
-if (port === null) throw new Error('traffic-worker.ts runs in a worker thread only');
+if (parentPort === null) throw new Error('traffic-worker.ts runs in a worker thread only');
 
 const netns = new NetnsSwitch();
 const servers = new TrafficServers(netns);
@@ -37,18 +36,25 @@ async function perform(
       clients.closeGroup(request.group);
       return {};
     case 'close':
-      clients.close();
-      servers.close();
-      netns.close();
-      return {};
+      break;
   }
+  clients.close();
+  servers.close();
+  netns.close();
+  return {};
 }
 
-port.on('message', (request: TrafficRequest) => {
-  perform(request)
-    .catch((error: unknown) => ({ error: error instanceof Error ? error.message : String(error) }))
-    .then((response) => {
-      port.postMessage({ id: request.id, ...response } satisfies TrafficResponse);
-      if (request.op === 'close') port.close();
-    });
+async function answer(request: TrafficRequest): Promise<void> {
+  let response: TrafficResponse;
+  try {
+    response = { id: request.id, ...(await perform(request)) };
+  } catch (error) {
+    response = { id: request.id, error: error instanceof Error ? error.message : String(error) };
+  }
+  parentPort?.postMessage(response);
+  if (request.op === 'close') parentPort?.close();
+}
+
+parentPort.on('message', (request: TrafficRequest) => {
+  void answer(request);
 });

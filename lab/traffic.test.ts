@@ -27,15 +27,18 @@ describe.skipIf(whyNoNamespaces !== null)(title('traffic'), () => {
     expect(Object.keys(reports)).toEqual(COMBINATIONS);
     for (const [name, report] of Object.entries(reports)) {
       const source = name.endsWith('ipv4') ? '10.244.1.12' : 'fd00:10:244:1::12';
-      expect(report, name).toEqual({
-        ...NOTHING,
-        count: 500,
-        answered: 500,
-        counts: { pod1: 500 },
-        sources: { [source]: 500 },
-        sequence: ['pod1'],
-        ordered: true,
-        manyPorts: true,
+      expect({ name, report }).toEqual({
+        name,
+        report: {
+          ...NOTHING,
+          count: 500,
+          answered: 500,
+          counts: { pod1: 500 },
+          sources: { [source]: 500 },
+          sequence: ['pod1'],
+          ordered: true,
+          manyPorts: true,
+        },
       });
     }
   });
@@ -105,6 +108,12 @@ describe.skipIf(whyNoNamespaces !== null)(title('traffic'), () => {
     it('finds the next server at the same address over UDP', () => {
       expect(seen.datagramAfterReturn).toEqual({ successor: 3 });
     });
+
+    it('asks one question at a time, and goes on after silence', () => {
+      expect(seen.meanwhile).toBe('One question at a time: an earlier echo() still waits');
+      expect(seen.silent).toEqual({ ...NOTHING, count: 3, timedOut: 3 });
+      expect(seen.afterSilence).toEqual({ successor: 3 });
+    });
   });
 
   it('refuses what it cannot do, says why, and goes on', async () => {
@@ -112,6 +121,7 @@ describe.skipIf(whyNoNamespaces !== null)(title('traffic'), () => {
       sameAgain: 'bind 0.0.0.0 port 80: EADDRINUSE',
       foreignAddress: 'bind 192.0.2.1 port 80: EADDRNOTAVAIL',
       noNamespace: 'ENOENT:',
+      badName: '"" is no name for a server',
       badAddress: 'address "localhost" is not an IP address',
       badPort: 'port is from 1 to 65535, not 0',
       badCount: 'count is from 1 to 100000, not 100001',

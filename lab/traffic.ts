@@ -64,7 +64,9 @@ export class Traffic {
    * cannot be bound; the servers before it stay.
    */
   async serve(servers: readonly ServerOptions[]): Promise<void> {
-    for (const { address, port } of servers) {
+    for (const { name, address, port } of servers) {
+      if (!/^[\w.-]{1,63}$/.test(name))
+        throw new RangeError(`${JSON.stringify(name)} is no name for a server`);
       if (address !== undefined) requireAddress('address', address);
       requireInteger('port', port, 1, 65_535);
     }
@@ -107,7 +109,12 @@ export class Traffic {
   async close(): Promise<void> {
     if (this.#failure === undefined) {
       const timer = setTimeout(() => void this.#worker.terminate(), CLOSE_TIMEOUT_MS);
-      await this.#call({ op: 'close' }).finally(() => this.#exited.finally(() => clearTimeout(timer)));
+      try {
+        await this.#call({ op: 'close' });
+        await this.#exited;
+      } finally {
+        clearTimeout(timer);
+      }
     }
     await this.#exited;
   }
@@ -117,7 +124,7 @@ export class Traffic {
     const id = this.#nextId++;
     return new Promise((resolve, reject) => {
       this.#pending.set(id, { resolve, reject });
-      this.#worker.postMessage({ ...request, id } as TrafficRequest);
+      this.#worker.postMessage({ ...request, id });
     });
   }
 

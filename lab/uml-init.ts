@@ -46,9 +46,12 @@ exec chroot . /bin/sh ${quote(`${folder}/stage2`)}
 `;
 }
 
-export function renderStage2({ results, spec }: { folder: string; results: string; spec: GuestSpec }): string {
+export function renderStage2({ folder, results, spec }: { folder: string; results: string; spec: GuestSpec }): string {
   const env = Object.entries({ PATH, HOME: '/root', TERM: process.env.TERM ?? 'dumb', LANG: 'C.UTF-8', ...spec.env, POINTSMAN_RESULTS: results });
-  const streams = spec.isInteractive === true ? '' : ` </dev/null >"$R/.stdout" 2>"$R/.stderr"`;
+  // A person's program gets the console as its controlling terminal, so that Ctrl-C and job control work.
+  const leader = spec.isInteractive === true ? 'setsid -w -c ' : '';
+  const streams =
+    spec.isInteractive === true ? '</dev/tty0 >/dev/tty0 2>&1' : `<${quote(`${folder}/stdin`)} >"$R/.stdout" 2>"$R/.stderr"`;
   return `export PATH=${PATH}
 R=${quote(results)}
 mount -t hostfs none -o "$R" "$R"
@@ -57,7 +60,7 @@ modprobe -a -q ${MODULES.join(' ')}
 ip link set lo up
 echo 1 > "$R/.started"
 cd ${quote(spec.cwd ?? '/')}
-env -i ${env.map(([name, value]) => quote(`${name}=${value}`)).join(' ')} ${spec.program.map(quote).join(' ')}${streams}
+${leader}env -i ${env.map(([name, value]) => quote(`${name}=${value}`)).join(' ')} ${spec.program.map(quote).join(' ')} ${streams}
 echo $? > "$R/.exit"
 sync
 echo o > /proc/sysrq-trigger

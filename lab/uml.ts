@@ -1,7 +1,7 @@
 // Guests of user-mode Linux: Debian's linux.uml, a Linux 6.1 with IPVS that runs as an ordinary process and boots in about 1.5 s.
 // Its root is this machine's file system, read-only (hostfs), under an overlay in the guest's memory.
 
-import { spawn, type ChildProcess } from 'node:child_process';
+import { spawn, spawnSync, type ChildProcess } from 'node:child_process';
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, readlinkSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -63,9 +63,12 @@ async function boot(spec: GuestSpec): Promise<GuestResult> {
   const timeLimitSeconds = Math.ceil(spec.timeoutMs / 1000) + 5;
   writeFileSync(join(folder, 'init'), renderInit({ folder, modules: MODULES, timeLimitSeconds }), { mode: 0o755 });
   writeFileSync(join(folder, 'stage2'), renderStage2({ folder, results, spec }), { mode: 0o755 });
+  writeFileSync(join(folder, 'stdin'), spec.stdin ?? '');
+  const terminal = spec.isInteractive === true ? saveTerminal() : null;
   try {
     return await run(spec, folder, results);
   } finally {
+    terminal?.restore();
     killByFolder(folder);
     rmSync(folder, { recursive: true, force: true, maxRetries: 3 });
   }
@@ -97,7 +100,10 @@ async function run(spec: GuestSpec, folder: string, results: string): Promise<Gu
   };
   child.stdout?.on('data', keep);
   child.stderr?.on('data', keep);
-  const output = spec.onOutput === undefined ? null : followFile(join(results, '.stdout'), spec.onOutput);
+  const followers = [
+    ...(spec.onOutput === undefined ? [] : [followFile(join(results, '.stdout'), spec.onOutput)]),
+    ...(spec.onErrorOutput === undefined ? [] : [followFile(join(results, '.stderr'), spec.onErrorOutput)]),
+  ];
   let timedOut = false;
   const timer = setTimeout(() => {
     timedOut = true;
@@ -112,7 +118,7 @@ async function run(spec: GuestSpec, folder: string, results: string): Promise<Gu
   } finally {
     clearTimeout(timer);
     running.delete(child);
-    output?.stop();
+    for (const follower of followers) follower.stop();
   }
   const started = readText(join(results, '.started'));
   if (started === '' && !timedOut) {
@@ -130,6 +136,13 @@ async function run(spec: GuestSpec, folder: string, results: string): Promise<Gu
     wallMs: performance.now() - startMs,
     console,
   };
+}
+
+/** User-mode Linux makes the terminal raw and puts it back only when it ends by itself. */
+function saveTerminal(): { restore(): void } {
+  const stty = (argument: string): string => spawnSync('stty', [argument], { stdio: ['inherit', 'pipe', 'ignore'], encoding: 'utf8' }).stdout;
+  const settings = stty('-g').trim();
+  return { restore: () => void (settings === '' || stty(settings)) };
 }
 
 function readText(path: string): string {

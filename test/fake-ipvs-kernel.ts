@@ -8,7 +8,7 @@ import type {
   IpvsKernelPort,
   MemberFailure,
   SetChange,
-  TableRules,
+  KernelRules,
 } from '../src/backends/ipvs/port.ts';
 import type { Table } from '../src/backends/ipvs/render-rules.ts';
 import { kernelSetName, type SetName } from '../src/backends/ipvs/sets.ts';
@@ -32,7 +32,7 @@ const ERRNO = { EEXIST: 17, ESRCH: 3, ENOENT: 2, ENOMEM: 12 } as const;
 export class FakeIpvsKernel implements IpvsKernelPort {
   readonly table = new Map<string, FakeService>();
   readonly sets = new Map<string, Map<string, SetMember>>();
-  readonly rules = new Map<string, Map<string, string[]>>();
+  private readonly chainsOfTables = new Map<string, Map<string, string[]>>();
   readonly switches = new Map<string, string>([['kernel/osrelease', '6.1.0']]);
   addresses: Set<IpAddress> | null = null;
   /** Every write in order: "NEW_SERVICE TCP 10.96.0.1:443", "ADD KUBE-CLUSTER-IP 10.96.0.1,tcp:443", "BIND 10.96.0.1", ... */
@@ -84,15 +84,15 @@ export class FakeIpvsKernel implements IpvsKernelPort {
     return this.addresses === null ? null : [...this.addresses];
   }
 
-  async tableRules(family: Family, table: Table): Promise<TableRules> {
-    this.lists.push(`rules ${family} ${table}`);
-    return new Map(this.chains(family, table));
+  async rules(family: Family): Promise<KernelRules> {
+    this.lists.push(`rules ${family}`);
+    return new Map((['nat', 'filter'] as const).map((table) => [table, new Map(this.chains(family, table))]));
   }
 
   private chains(family: Family, table: Table): Map<string, string[]> {
     const id = `${family} ${table}`;
-    const chains = this.rules.get(id) ?? new Map<string, string[]>();
-    this.rules.set(id, chains);
+    const chains = this.chainsOfTables.get(id) ?? new Map<string, string[]>();
+    this.chainsOfTables.set(id, chains);
     return chains;
   }
 
@@ -258,7 +258,7 @@ export class FakeIpvsKernel implements IpvsKernelPort {
     }
     for (const [name, members] of this.sets) for (const id of members.keys()) lines.push(`set ${name} ${id}`);
     for (const address of this.addresses ?? []) lines.push(`address ${address}`);
-    for (const [id, chains] of this.rules)
+    for (const [id, chains] of this.chainsOfTables)
       for (const [chain, rules] of chains)
         for (const rule of rules) lines.push(`rule ${id} ${chain} ${rule}`);
     return lines.sort().join('\n');

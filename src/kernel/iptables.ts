@@ -77,11 +77,10 @@ export class Iptables {
     throw cannotWrite(family, refusals);
   }
 
-  /** Text of one table as iptables-save prints it, with counters. Throws TOOL_FAILED. */
-  async save(table: IptablesTable): Promise<string> {
-    const { stdout } = await runTool(this.programs.save, ['-c', '-t', { token: table }], {
-      timeoutMs: SAVE_TIMEOUT_MS,
-    });
+  /** Text of one table, or of all, as iptables-save prints it, with counters. Throws TOOL_FAILED. */
+  async save(table?: IptablesTable): Promise<string> {
+    const only = table === undefined ? [] : ['-t', { token: table }];
+    const { stdout } = await runTool(this.programs.save, ['-c', ...only], { timeoutMs: SAVE_TIMEOUT_MS });
     return stdout;
   }
 

@@ -26,7 +26,7 @@ function message(run: () => unknown): string | null {
     run();
     return null;
   } catch (error) {
-    return (error as Error).message;
+    return error instanceof Error ? error.message : String(error);
   }
 }
 

@@ -36,6 +36,10 @@ function stable({
   return { count, answered, counts, sources, refused, reset, timedOut, notStarted, errors };
 }
 
+function sourcePorts(report: TrafficReport): (number | null)[] {
+  return report.attempts.map((attempt) => attempt.sourcePort);
+}
+
 async function outcome(promise: Promise<unknown>): Promise<string> {
   return promise.then(
     () => 'fulfilled',
@@ -160,13 +164,14 @@ await serveCases({
       for (const protocol of STREAM_AND_DATAGRAM) {
         const to = { from: topology.host('pod2'), address: topology.host('pod1').ipv6, port: 8080, protocol };
         const open = await traffic.open({ ...to, count: 5 });
-        const ports = (report: TrafficReport) => report.attempts.map((attempt) => attempt.sourcePort);
         const first = await open.echo();
         const second = await open.echo({ concurrency: 1 });
         seen[protocol] = {
           counts: [open.report.counts, first.counts, second.counts],
-          isSamePorts: [first, second].every((report) => `${ports(report)}` === `${ports(open.report)}`),
-          distinctPorts: new Set(ports(open.report)).size,
+          isSamePorts: [first, second].every(
+            (report) => sourcePorts(report).join() === sourcePorts(open.report).join(),
+          ),
+          distinctPorts: new Set(sourcePorts(open.report)).size,
         };
         await open.close();
         seen[`${protocol} closed`] = (await outcome(open.echo())).replace(/\d+/, 'N');
@@ -179,6 +184,13 @@ await serveCases({
       seen.datagramAfterStop = stable(await datagram.echo());
       await traffic.serve([{ at: topology.host('pod1'), name: 'successor', protocol: 'UDP', port: 8080 }]);
       seen.datagramAfterReturn = stable(await datagram.echo()).counts;
+      execFileSync('ip', ['route', 'replace', 'blackhole', topology.host('pod1').ipv4]);
+      const silent = datagram.echo({ timeoutMs: 300 });
+      seen.meanwhile = await outcome(datagram.echo());
+      seen.silent = stable(await silent);
+      const { ipv4, name } = topology.host('pod1');
+      execFileSync('ip', ['route', 'replace', ipv4, 'dev', `veth-${name}`]);
+      seen.afterSilence = stable(await datagram.echo()).counts;
       return seen;
     }),
 
@@ -194,6 +206,7 @@ await serveCases({
         sameAgain: await outcome(traffic.serve([server])),
         foreignAddress: await outcome(traffic.serve([{ ...server, address: '192.0.2.1' }])),
         noNamespace: (await outcome(traffic.connect({ ...client, from: gone }))).replace(/ no such.*/, ''),
+        badName: await outcome(traffic.serve([{ ...server, name: '' }])),
         badAddress: await outcome(traffic.connect({ ...client, address: 'localhost' })),
         badPort: await outcome(traffic.connect({ ...client, port: 0 })),
         badCount: await outcome(traffic.connect({ ...client, count: 100_001 })),

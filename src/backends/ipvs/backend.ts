@@ -90,6 +90,7 @@ export class IpvsBackend implements Backend {
     const startMs = this.settings.now();
     if (this.observed === null && this.node === null) {
       if (!change.isComplete) throw new Error('the first apply must be complete');
+      for (const rules of this.rules.values()) rules.load();
       this.adopt(await observe(this.port, this.families));
     }
     this.node = change.node;

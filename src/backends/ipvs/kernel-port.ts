@@ -10,7 +10,7 @@ import type { IpvsDestinationState, IpvsService, ServiceKey } from '../../kernel
 import type { IpvsTimeouts } from '../../kernel/ipvs-daemon-codec.ts';
 import { RtnetlinkClient } from '../../kernel/rtnetlink.ts';
 import { readSysctl, writeSysctl } from '../../kernel/sysctl.ts';
-import type { AddressFailure, IpvsKernelPort, MemberFailure, SetChange, TableRules } from './port.ts';
+import type { AddressFailure, IpvsKernelPort, KernelRules, MemberFailure, SetChange } from './port.ts';
 import type { Table } from './render-rules.ts';
 import { HASH_SIZE, kernelSetName, MAX_MEMBERS, MAX_OWNED, SETS, type SetName } from './sets.ts';
 
@@ -96,9 +96,14 @@ export class KernelPort implements IpvsKernelPort {
     return addresses.map(({ address }) => address).filter((address) => !isLoopback(address) && !isIpv6LinkLocal(address));
   }
 
-  async tableRules(family: Family, table: Table): Promise<TableRules> {
-    const chains = parseTables(await this.iptablesOf(family).save(table)).get(table);
-    return new Map([...(chains ?? [])].map(([name, chain]) => [name, chain.rules.map(formatRule)]));
+  async rules(family: Family): Promise<KernelRules> {
+    const tables = parseTables(await this.iptablesOf(family).save());
+    const rules = new Map<Table, ReadonlyMap<string, readonly string[]>>();
+    for (const table of ['nat', 'filter'] as const) {
+      const chains = [...(tables.get(table) ?? [])];
+      rules.set(table, new Map(chains.map(([name, chain]) => [name, chain.rules.map(formatRule)])));
+    }
+    return rules;
   }
 
   sysctl(path: string): string | null {

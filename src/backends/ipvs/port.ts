@@ -31,8 +31,8 @@ export interface AddressFailure {
   readonly error: KernelError;
 }
 
-/** The rules of one table as the kernel holds them: chain name to rules in iptables-save's spelling without "-A CHAIN ". */
-export type TableRules = ReadonlyMap<string, readonly string[]>;
+/** Rules of the kernel: table, then chain name, to rules in iptables-save's spelling without "-A CHAIN ". */
+export type KernelRules = ReadonlyMap<Table, ReadonlyMap<string, readonly string[]>>;
 
 export interface IpvsKernelPort {
   // Reads.
@@ -44,7 +44,8 @@ export interface IpvsKernelPort {
   setMembers(set: SetName, family: Family): Promise<readonly SetMember[] | null>;
   /** Addresses on kube-ipvs0, or null when there is no such link. Loopback and link-local ones are left out. */
   boundAddresses(): Promise<readonly IpAddress[] | null>;
-  tableRules(family: Family, table: Table): Promise<TableRules>;
+  /** All rules of a family, whoever made them. */
+  rules(family: Family): Promise<KernelRules>;
   /** The value of a switch under /proc/sys without its newline, or null when this kernel does not have it. */
   sysctl(path: string): string | null;
   /** True when MASQUERADE knows --random-fully. */

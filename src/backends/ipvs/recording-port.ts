@@ -4,7 +4,7 @@
 import type { Family, IpAddress } from '../../model/ip.ts';
 import { formatOperationObject, type IpvsOperation } from '../../kernel/ipvs.ts';
 import { formatMember } from '../../kernel/ipset-codec.ts';
-import type { IpvsKernelPort, SetChange, TableRules } from './port.ts';
+import type { IpvsKernelPort, SetChange, KernelRules } from './port.ts';
 import { kernelSetName } from './sets.ts';
 
 /** One write that would be made. `kind` groups them for people. */
@@ -20,7 +20,7 @@ export interface PlannedWrite {
 /** The reads of a kernel on which nothing was ever set up. */
 export const EMPTY_KERNEL: Pick<
   IpvsKernelPort,
-  'services' | 'service' | 'destinations' | 'timeouts' | 'setMembers' | 'boundAddresses' | 'tableRules' | 'sysctl' | 'hasRandomFully'
+  'services' | 'service' | 'destinations' | 'timeouts' | 'setMembers' | 'boundAddresses' | 'rules' | 'sysctl' | 'hasRandomFully'
 > = {
   services: async () => [],
   service: () => undefined,
@@ -28,7 +28,7 @@ export const EMPTY_KERNEL: Pick<
   timeouts: () => ({ tcpSeconds: 900, tcpFinSeconds: 120, udpSeconds: 300 }),
   setMembers: async () => null,
   boundAddresses: async () => null,
-  tableRules: async (): Promise<TableRules> => new Map(),
+  rules: async (): Promise<KernelRules> => new Map(),
   sysctl: () => null,
   hasRandomFully: () => true,
 };
@@ -42,7 +42,7 @@ export class RecordingPort implements IpvsKernelPort {
   readonly timeouts: IpvsKernelPort['timeouts'];
   readonly setMembers: IpvsKernelPort['setMembers'];
   readonly boundAddresses: IpvsKernelPort['boundAddresses'];
-  readonly tableRules: IpvsKernelPort['tableRules'];
+  readonly rules: IpvsKernelPort['rules'];
   readonly sysctl: IpvsKernelPort['sysctl'];
   readonly hasRandomFully: IpvsKernelPort['hasRandomFully'];
 
@@ -53,7 +53,7 @@ export class RecordingPort implements IpvsKernelPort {
     this.timeouts = () => kernel.timeouts();
     this.setMembers = (set, family) => kernel.setMembers(set, family);
     this.boundAddresses = () => kernel.boundAddresses();
-    this.tableRules = (family, table) => kernel.tableRules(family, table);
+    this.rules = (family) => kernel.rules(family);
     this.sysctl = (path) => kernel.sysctl(path);
     this.hasRandomFully = (family) => kernel.hasRandomFully(family);
   }

@@ -12,12 +12,19 @@ const TABLES: readonly Table[] = ['nat', 'filter'];
 export class Rules {
   private readonly port: IpvsKernelPort;
   private readonly family: Family;
-  /** Chain contents and jumps in the kernel, by "table chain"; a built-in chain holds all its rules. */
-  private known: Map<string, readonly string[]> | null = null;
+  /** Chain contents in the kernel, by "table chain"; a built-in chain holds all its rules. */
+  private known: Promise<Map<string, readonly string[]>> | null = null;
 
   constructor(port: IpvsKernelPort, family: Family) {
     this.port = port;
     this.family = family;
+  }
+
+  /** Starts reading the kernel, so that it goes on beside other work; `ensure` waits for it. */
+  load(): void {
+    this.known ??= this.read();
+    // A failure is met by `ensure`, which awaits the same promise.
+    this.known.catch(() => {});
   }
 
   /** Forgets what is known, so that the next `ensure` reads the kernel again. */
@@ -30,7 +37,8 @@ export class Rules {
    * differed. Throws TOOL_FAILED when iptables-restore refuses it: then nothing was changed.
    */
   async ensure(options: Omit<RuleOptions, 'family' | 'hasRandomFully'>, nonEmpty: ReadonlySet<SetName>): Promise<string> {
-    const known = (this.known ??= await this.read());
+    this.load();
+    const known = await this.takeKnown();
     const wanted = renderRules({ ...options, family: this.family, hasRandomFully: this.port.hasRandomFully(this.family) }, nonEmpty);
     const text = renderRestore(wanted, known);
     if (text === '') return '';
@@ -48,10 +56,19 @@ export class Rules {
     return text;
   }
 
+  private async takeKnown(): Promise<Map<string, readonly string[]>> {
+    try {
+      return await (this.known ?? this.read());
+    } catch (error) {
+      this.known = null;
+      throw error;
+    }
+  }
+
   private async read(): Promise<Map<string, readonly string[]>> {
     const known = new Map<string, readonly string[]>();
-    for (const table of TABLES) {
-      for (const [chain, rules] of await this.port.tableRules(this.family, table)) known.set(`${table} ${chain}`, rules);
+    for (const [table, chains] of await this.port.rules(this.family)) {
+      for (const [chain, rules] of chains) known.set(`${table} ${chain}`, rules);
     }
     return known;
   }
