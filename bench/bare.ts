@@ -8,7 +8,14 @@ import { encodeOperation, type IpvsOperation } from '../src/kernel/ipvs.ts';
 import { RTM, encodeHostAddress } from '../src/kernel/rtnetlink-codec.ts';
 import { NETLINK_ROUTE, RtnetlinkClient } from '../src/kernel/rtnetlink.ts';
 import { NETLINK_NETFILTER, SUBSYSTEM, nfnetlinkType, writeNfgenmsg } from '../src/kernel/nfnetlink.ts';
-import { NetlinkSocket, NLM_F_ACK, NLM_F_CREATE, NLM_F_REQUEST, openTransport, type NetlinkTransport } from '../src/kernel/netlink.ts';
+import {
+  NetlinkSocket,
+  NLM_F_ACK,
+  NLM_F_CREATE,
+  NLM_F_REQUEST,
+  openTransport,
+  type NetlinkTransport,
+} from '../src/kernel/netlink.ts';
 import { MessageWriter, NLA_F_NET_BYTEORDER, visitMessages } from '../src/kernel/wire.ts';
 import { parseIp, type IpAddress } from '../src/model/ip.ts';
 import { benchService, benchSlice } from './objects.ts';
@@ -54,7 +61,8 @@ function sendAll(transport: NetlinkTransport, batches: readonly Uint8Array[]): n
   for (const batch of batches) {
     const sent = transport.send(batch, batch.length);
     const length = transport.receive(buffer);
-    if (sent !== 0 || length <= 0) throw new Error(`the bare run got no answer: send ${sent}, receive ${length}`);
+    if (sent !== 0 || length <= 0)
+      throw new Error(`the bare run got no answer: send ${sent}, receive ${length}`);
     visitMessages(buffer, length, (header) => {
       const errno = new DataView(buffer.buffer).getInt32(header.payloadStart, true);
       if (errno !== 0) throw new Error(`the bare run was refused: errno ${-errno}`);
@@ -78,15 +86,41 @@ export async function measureBare(services: number, endpoints: number): Promise<
   const familyId = resolveFamily(new NetlinkSocket(ipvsTransport), 'IPVS') ?? 0;
   const ipvs = new Batches();
   const addresses = new Batches();
-  const members = new Map<SetName, SetMember[]>([['KUBE-IPVS-IPS', []], ['POINTSMAN-VS', []], ['KUBE-CLUSTER-IP', []], ['KUBE-LOOP-BACK', []]]);
+  const members = new Map<SetName, SetMember[]>([
+    ['KUBE-IPVS-IPS', []],
+    ['POINTSMAN-VS', []],
+    ['KUBE-CLUSTER-IP', []],
+    ['KUBE-LOOP-BACK', []],
+  ]);
   for (let i = 0; i < services; i++) {
     const address = ip(benchService(i).spec?.clusterIP ?? '');
-    const service = { family: 'IPv4', protocol: 6, address, port: 80, scheduler: 'rr', flags: 0, timeoutSeconds: 0, netmask: 0xffffffff } as const;
+    const service = {
+      family: 'IPv4',
+      protocol: 6,
+      address,
+      port: 80,
+      scheduler: 'rr',
+      flags: 0,
+      timeoutSeconds: 0,
+      netmask: 0xffffffff,
+    } as const;
     const operations: IpvsOperation[] = [{ op: 'NEW_SERVICE', service }];
     benchSlice(i, endpoints, endpoints + 1).endpoints?.forEach((endpoint, j) => {
       const server = ip(endpoint?.addresses?.[0] ?? '');
-      operations.push({ op: 'NEW_DEST', service, destination: { address: server, port: 8080, forwarding: 'masquerade', weight: 1, upperThreshold: 0, lowerThreshold: 0 } });
-      if (j % LOCAL_EVERY === 0) members.get('KUBE-LOOP-BACK')?.push({ address: server, protocol: 6, port: 8080, address2: server });
+      operations.push({
+        op: 'NEW_DEST',
+        service,
+        destination: {
+          address: server,
+          port: 8080,
+          forwarding: 'masquerade',
+          weight: 1,
+          upperThreshold: 0,
+          lowerThreshold: 0,
+        },
+      });
+      if (j % LOCAL_EVERY === 0)
+        members.get('KUBE-LOOP-BACK')?.push({ address: server, protocol: 6, port: 8080, address2: server });
     });
     for (const operation of operations) ipvs.add(familyId, 0, (writer) => encodeOperation(writer, operation));
     addresses.add(RTM.NEWADDR, NLM_F_CREATE, (writer) => encodeHostAddress(writer, linkIndex, address));
@@ -104,7 +138,9 @@ export async function measureBare(services: number, endpoints: number): Promise<
         writer.attrString(SET_ATTR.SETNAME, set);
         writer.attrU32Be(SET_ATTR.LINENO | NLA_F_NET_BYTEORDER, at + 1);
         const nest = writer.beginNest(SET_ATTR.ADT);
-        values.slice(at, at + MEMBERS_PER_MESSAGE).forEach((member, i) => encodeMember(writer, member, at + i + 1));
+        values
+          .slice(at, at + MEMBERS_PER_MESSAGE)
+          .forEach((member, i) => encodeMember(writer, member, at + i + 1));
         writer.endNest(nest);
       });
     }

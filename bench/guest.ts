@@ -24,19 +24,45 @@ const ONE_CHANGE_ROUNDS = 400;
 const PAGE_EVENTS = 500;
 
 function makeAgent(port: IpvsKernelPort): Agent {
-  const settings = { strictArp: false, timeouts: {}, masqueradeMark: 0x4000, now: () => performance.now(), nextTurn };
+  const settings = {
+    strictArp: false,
+    timeouts: {},
+    masqueradeMark: 0x4000,
+    now: () => performance.now(),
+    nextTurn,
+  };
   const node = makeNodeOptions(
-    { nodeName: BENCH_NODE, families: ['IPv4', 'IPv6'], scheduler: 'rr', masqueradeAll: false, nodePortAddresses: [], localDetector: { kind: 'none' } },
+    {
+      nodeName: BENCH_NODE,
+      families: ['IPv4', 'IPv6'],
+      scheduler: 'rr',
+      masqueradeAll: false,
+      nodePortAddresses: [],
+      localDetector: { kind: 'none' },
+    },
     { zone: '', nodeIps: [], localAddresses: [] },
   );
-  const log = openLog({ write: (line) => process.stderr.write(`${line}\n`), now: () => new Date(), pid: process.pid });
-  return new Agent({ backend: new IpvsBackend(port, ['IPv4', 'IPv6'], settings), log, node, nextTurn, onDirty: () => {} });
+  const log = openLog({
+    write: (line) => process.stderr.write(`${line}\n`),
+    now: () => new Date(),
+    pid: process.pid,
+  });
+  return new Agent({
+    backend: new IpvsBackend(port, ['IPv4', 'IPv6'], settings),
+    log,
+    node,
+    nextTurn,
+    onDirty: () => {},
+  });
 }
 
 async function sync(agent: Agent): Promise<void> {
   agent.setComplete();
   const { needsRetry } = await agent.sync('request');
-  if (needsRetry) throw new Error(`not everything was programmed: ${agent.problems()[0]?.message ?? agent.status.lastError}`);
+  if (needsRetry)
+    throw new Error(
+      `not everything was programmed: ${agent.problems()[0]?.message ?? agent.status.lastError}`,
+    );
 }
 
 /**
@@ -44,7 +70,10 @@ async function sync(agent: Agent): Promise<void> {
  * nothing of ours keeps them.
  */
 async function measureOurs(): Promise<object> {
-  const port = await KernelPort.open(['IPv4', 'IPv6'], batchText === '' ? {} : { batchBytes: Number(batchText) });
+  const port = await KernelPort.open(
+    ['IPv4', 'IPv6'],
+    batchText === '' ? {} : { batchBytes: Number(batchText) },
+  );
   const agent = makeAgent(port);
   const delay = monitorEventLoopDelay({ resolution: 1 });
   let takenInMs = 0;
@@ -105,7 +134,10 @@ async function measureTools(): Promise<object> {
   }
   const port = await KernelPort.open(['IPv4', 'IPv6']);
   await port.createLink();
-  for (const set of new Set(writes.filter(({ kind }) => kind === 'member').map(({ object }) => object.split(' ')[0] ?? ''))) await port.createSet(set as never, 'IPv4');
+  for (const set of new Set(
+    writes.filter(({ kind }) => kind === 'member').map(({ object }) => object.split(' ')[0] ?? ''),
+  ))
+    await port.createSet(set as never, 'IPv4');
   const timed = (name: string, args: readonly string[], lines: readonly string[]): number => {
     const startMs = performance.now();
     const done = spawnSync(name, args, { input: `${lines.join('\n')}\n`, maxBuffer: 1 << 26 });
@@ -129,14 +161,21 @@ async function measureOneChange(): Promise<object> {
     const index = (round * 7919) % services;
     const added = benchSlice(index, endpoints + 1, endpoints + 1);
     const startMs = performance.now();
-    agent.onEvents([{ type: 'apply', object: round % 2 === 0 ? added : benchSlice((((round - 1) * 7919) % services), endpoints, endpoints + 1) }]);
+    agent.onEvents([
+      {
+        type: 'apply',
+        object:
+          round % 2 === 0 ? added : benchSlice(((round - 1) * 7919) % services, endpoints, endpoints + 1),
+      },
+    ]);
     await agent.sync('request');
     times.push(performance.now() - startMs);
     operations.push(agent.status.lastReport?.operations ?? 0);
     await nextTurn();
   }
   times.sort((a, b) => a - b);
-  const at = (share: number): number => times[Math.min(times.length - 1, Math.floor(times.length * share))] ?? 0;
+  const at = (share: number): number =>
+    times[Math.min(times.length - 1, Math.floor(times.length * share))] ?? 0;
   return { medianMs: at(0.5), p99Ms: at(0.99), maxMs: at(1), operations: Math.max(...operations) };
 }
 

@@ -20,14 +20,27 @@ const TICKS_PER_SECOND = 100;
 mkdirSync(FOLDER, { recursive: true });
 const items = Array.from({ length: services }, (_, i) => [benchService(i), benchSlice(i, endpoints)]).flat();
 writeFileSync(join(FOLDER, 'all.json'), JSON.stringify({ apiVersion: 'v1', kind: 'List', items }));
-writeFileSync('/tmp/pointsman-bench.yaml', 'apiVersion: kubeproxy.config.k8s.io/v1alpha1\nkind: KubeProxyConfiguration\nmode: ipvs\n');
+writeFileSync(
+  '/tmp/pointsman-bench.yaml',
+  'apiVersion: kubeproxy.config.k8s.io/v1alpha1\nkind: KubeProxyConfiguration\nmode: ipvs\n',
+);
 
 const startMs = performance.now();
 const agent = spawn(
   process.execPath,
   [
     fileURLToPath(new URL('../src/cli/main.ts', import.meta.url)),
-    ...['run', '--manifests', FOLDER, '--config', '/tmp/pointsman-bench.yaml', '--hostname-override', BENCH_NODE, '--socket', SOCKET],
+    ...[
+      'run',
+      '--manifests',
+      FOLDER,
+      '--config',
+      '/tmp/pointsman-bench.yaml',
+      '--hostname-override',
+      BENCH_NODE,
+      '--socket',
+      SOCKET,
+    ],
   ],
   { stdio: ['ignore', 'inherit', 'inherit'] },
 );
@@ -51,7 +64,8 @@ function wait(ms: number): Promise<void> {
 }
 
 while (!(await isSynced())) {
-  if (performance.now() - startMs > FIRST_SYNC_LIMIT_MS || agent.exitCode !== null) throw new Error('the agent did not sync');
+  if (performance.now() - startMs > FIRST_SYNC_LIMIT_MS || agent.exitCode !== null)
+    throw new Error('the agent did not sync');
   await wait(500);
 }
 const firstSyncSeconds = (performance.now() - startMs) / 1000;
@@ -60,7 +74,11 @@ await wait(5000);
 const before = cpuSeconds();
 await wait(MEASURED_MS);
 const cpuSecondsPerMinute = (cpuSeconds() - before) * (60_000 / MEASURED_MS);
-const rssMb = Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${agent.pid}/status`, 'utf8'))?.[1] ?? 0) / 1024;
-writeFileSync(join(process.env.POINTSMAN_RESULTS ?? '/tmp', 'result.json'), JSON.stringify({ cpuSecondsPerMinute, rssMb, firstSyncSeconds }));
+const rssMb =
+  Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${agent.pid}/status`, 'utf8'))?.[1] ?? 0) / 1024;
+writeFileSync(
+  join(process.env.POINTSMAN_RESULTS ?? '/tmp', 'result.json'),
+  JSON.stringify({ cpuSecondsPerMinute, rssMb, firstSyncSeconds }),
+);
 agent.kill('SIGTERM');
 process.exit(0);

@@ -25,16 +25,28 @@ async function main(): Promise<void> {
   const [name = '', ...options] = process.argv.slice(2);
   const defaultSizes = DEFAULT_SIZES[name];
   if (defaultSizes === undefined) {
-    process.stderr.write(`error: no such bench: "${name}"; there are ${Object.keys(DEFAULT_SIZES).join(', ')}\n`);
+    process.stderr.write(
+      `error: no such bench: "${name}"; there are ${Object.keys(DEFAULT_SIZES).join(', ')}\n`,
+    );
     process.exitCode = 2;
     return;
   }
   const sizes = parseSizes(optionOf(options, '--sizes') ?? defaultSizes);
   const rows: Record<string, string | number>[] = [];
   for (const size of sizes) rows.push(await BENCHES[name as keyof typeof BENCHES](size));
-  const machine = { cpu: cpus()[0]?.model ?? '', cores: cpus().length, memoryGiB: Math.round(totalmem() / 2 ** 30), guest: 'user-mode Linux 6.1, one CPU', node: process.version };
-  if (optionOf(options, '-o') === 'json') process.stdout.write(`${JSON.stringify({ bench: name, machine, rows }, null, 2)}\n`);
-  else process.stdout.write(`${name} on ${machine.guest}, ${machine.cores} x ${machine.cpu}, Node ${machine.node}\n\n${formatRows(rows)}`);
+  const machine = {
+    cpu: cpus()[0]?.model ?? '',
+    cores: cpus().length,
+    memoryGiB: Math.round(totalmem() / 2 ** 30),
+    guest: 'user-mode Linux 6.1, one CPU',
+    node: process.version,
+  };
+  if (optionOf(options, '-o') === 'json')
+    process.stdout.write(`${JSON.stringify({ bench: name, machine, rows }, null, 2)}\n`);
+  else
+    process.stdout.write(
+      `${name} on ${machine.guest}, ${machine.cores} x ${machine.cpu}, Node ${machine.node}\n\n${formatRows(rows)}`,
+    );
 }
 
 function optionOf(options: readonly string[], name: string): string | undefined {
@@ -52,15 +64,21 @@ function parseSizes(text: string): Size[] {
 
 async function measure(what: string, { services, endpoints }: Size): Promise<Result> {
   const entry = new URL(what === 'idle' ? './idle.ts' : './guest.ts', import.meta.url);
-  const guest = await runInGuest(entry, [what, String(services), String(endpoints)], { timeoutMs: GUEST_TIMEOUT_MS, memoryMb: MEMORY_MB });
+  const guest = await runInGuest(entry, [what, String(services), String(endpoints)], {
+    timeoutMs: GUEST_TIMEOUT_MS,
+    memoryMb: MEMORY_MB,
+  });
   const result = guest.files.get('result.json');
   if (guest.exitCode !== 0 || result === undefined) {
-    throw new Error(`${what} ${services}x${endpoints} ended with ${guest.exitCode ?? 'no exit code'}${guest.timedOut ? ' (time limit)' : ''}: ${guest.stderr.slice(-1000)}`);
+    throw new Error(
+      `${what} ${services}x${endpoints} ended with ${guest.exitCode ?? 'no exit code'}${guest.timedOut ? ' (time limit)' : ''}: ${guest.stderr.slice(-1000)}`,
+    );
   }
   return JSON.parse(result.toString()) as Result;
 }
 
-const round = (value: number | undefined, digits = 0): number => Number((value ?? Number.NaN).toFixed(digits));
+const round = (value: number | undefined, digits = 0): number =>
+  Number((value ?? Number.NaN).toFixed(digits));
 
 async function firstSync(size: Size): Promise<Record<string, string | number>> {
   const label = `${size.services}x${size.endpoints}`;
@@ -85,19 +103,37 @@ async function firstSync(size: Size): Promise<Record<string, string | number>> {
 
 async function oneChange(size: Size): Promise<Record<string, string | number>> {
   const result = await measure('one-change', size);
-  return { size: `${size.services}x${size.endpoints}`, 'median ms': round(result.medianMs, 2), 'p99 ms': round(result.p99Ms, 2), 'max ms': round(result.maxMs, 2), 'most operations': round(result.operations) };
+  return {
+    size: `${size.services}x${size.endpoints}`,
+    'median ms': round(result.medianMs, 2),
+    'p99 ms': round(result.p99Ms, 2),
+    'max ms': round(result.maxMs, 2),
+    'most operations': round(result.operations),
+  };
 }
 
 async function idle(size: Size): Promise<Record<string, string | number>> {
   const result = await measure('idle', size);
-  return { size: `${size.services}x${size.endpoints}`, 'cpu s a minute': round(result.cpuSecondsPerMinute, 3), 'RSS MB': round(result.rssMb), 'first sync s': round(result.firstSyncSeconds, 1) };
+  return {
+    size: `${size.services}x${size.endpoints}`,
+    'cpu s a minute': round(result.cpuSecondsPerMinute, 3),
+    'RSS MB': round(result.rssMb),
+    'first sync s': round(result.firstSyncSeconds, 1),
+  };
 }
 
 const BENCHES = { 'first-sync': firstSync, 'one-change': oneChange, idle };
 
 function formatRows(rows: readonly Readonly<Record<string, string | number>>[]): string {
   const names = Object.keys(rows[0] ?? {});
-  const cells = [names, ...rows.map((row) => names.map((name) => (typeof row[name] === 'number' ? row[name].toLocaleString('en-US') : String(row[name]))))];
+  const cells = [
+    names,
+    ...rows.map((row) =>
+      names.map((name) =>
+        typeof row[name] === 'number' ? row[name].toLocaleString('en-US') : String(row[name]),
+      ),
+    ),
+  ];
   const widths = names.map((_, i) => Math.max(...cells.map((row) => row[i]?.length ?? 0)));
   return cells.map((row) => `${row.map((cell, i) => cell.padStart(widths[i] ?? 0)).join('  ')}\n`).join('');
 }

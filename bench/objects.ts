@@ -16,7 +16,13 @@ export function benchService(index: number): ServiceObject {
     apiVersion: 'v1',
     kind: 'Service',
     metadata: { name: `svc-${index}`, namespace: 'bench', creationTimestamp: '2026-01-01T00:00:00Z' },
-    spec: { type: 'ClusterIP', clusterIP: octets(10, address), clusterIPs: [octets(10, address)], ipFamilies: ['IPv4'], ports: [{ name: 'http', port: 80, protocol: 'TCP' }] },
+    spec: {
+      type: 'ClusterIP',
+      clusterIP: octets(10, address),
+      clusterIPs: [octets(10, address)],
+      ipFamilies: ['IPv4'],
+      ports: [{ name: 'http', port: 80, protocol: 'TCP' }],
+    },
   } as ServiceObject;
 }
 
@@ -25,7 +31,11 @@ export function benchSlice(index: number, endpoints: number, perService = endpoi
   return {
     apiVersion: 'discovery.k8s.io/v1',
     kind: 'EndpointSlice',
-    metadata: { name: `svc-${index}-a`, namespace: 'bench', labels: { 'kubernetes.io/service-name': `svc-${index}` } },
+    metadata: {
+      name: `svc-${index}-a`,
+      namespace: 'bench',
+      labels: { 'kubernetes.io/service-name': `svc-${index}` },
+    },
     addressType: 'IPv4',
     ports: [{ name: 'http', port: 8080, protocol: 'TCP' }],
     endpoints: Array.from({ length: endpoints }, (_, i) => ({

@@ -22,7 +22,12 @@ export function pointsman(args: readonly string[], timeoutMs = 60_000): CommandR
 
 /** Runs a program to its end; code 255 when it could not be started or took too long. */
 export function tool(path: string, args: readonly string[], timeoutMs = 60_000, stdin = ''): CommandResult {
-  const done = spawnSync(path, args, { timeout: timeoutMs, encoding: 'utf8', input: stdin, maxBuffer: 1 << 26 });
+  const done = spawnSync(path, args, {
+    timeout: timeoutMs,
+    encoding: 'utf8',
+    input: stdin,
+    maxBuffer: 1 << 26,
+  });
   return { code: done.status ?? 255, stdout: done.stdout ?? '', stderr: done.stderr ?? '' };
 }
 
@@ -32,10 +37,18 @@ export interface StatusView {
   readonly scheduler: string;
   readonly services: readonly {
     readonly service: string;
-    readonly virtualServers: readonly { readonly address: string; readonly scheduler: string; readonly realServers: readonly { readonly address: string }[] }[];
+    readonly virtualServers: readonly {
+      readonly address: string;
+      readonly scheduler: string;
+      readonly realServers: readonly { readonly address: string }[];
+    }[];
   }[];
   readonly foreignVirtualServers: readonly string[];
-  readonly problems: readonly { readonly object: string; readonly reason: string; readonly message: string }[];
+  readonly problems: readonly {
+    readonly object: string;
+    readonly reason: string;
+    readonly message: string;
+  }[];
 }
 
 /** A running `pointsman run`. */
@@ -54,7 +67,11 @@ export class AgentProcess {
   }
 
   /** Resolves as soon as `condition` holds for the agent's status; throws when it does not within the time, with the log. */
-  async until(what: string, condition: (status: StatusView) => boolean, timeoutMs = 30_000): Promise<StatusView> {
+  async until(
+    what: string,
+    condition: (status: StatusView) => boolean,
+    timeoutMs = 30_000,
+  ): Promise<StatusView> {
     const deadline = Date.now() + timeoutMs;
     while (Date.now() < deadline && this.child.exitCode === null) {
       const status = await askStatus();
@@ -78,7 +95,9 @@ function askStatus(): Promise<StatusView | null> {
     const asked = request({ socketPath: SOCKET, path: '/status', timeout: 5000 }, (response) => {
       let text = '';
       response.on('data', (chunk: Buffer) => (text += chunk.toString()));
-      response.on('end', () => resolve(response.statusCode === 200 ? (JSON.parse(text) as StatusView) : null));
+      response.on('end', () =>
+        resolve(response.statusCode === 200 ? (JSON.parse(text) as StatusView) : null),
+      );
     });
     asked.on('error', () => resolve(null));
     asked.end();

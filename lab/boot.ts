@@ -59,9 +59,17 @@ export interface GuestProgramOptions extends Omit<GuestSpec, 'program' | 'timeou
 }
 
 /** Runs a TypeScript file of this checkout in an IPVS guest, with the Node of this process. Throws LAB_FAILED when it cannot boot. */
-export function runInGuest(entry: URL | string, args: readonly string[], options: GuestProgramOptions = {}): Promise<GuestResult> {
+export function runInGuest(
+  entry: URL | string,
+  args: readonly string[],
+  options: GuestProgramOptions = {},
+): Promise<GuestResult> {
   const path = entry instanceof URL ? fileURLToPath(entry) : entry;
-  return ipvsKernel.boot({ timeoutMs: 120_000, ...options, program: [process.execPath, ...nodeFlags(path), path, ...args] });
+  return ipvsKernel.boot({
+    timeoutMs: 120_000,
+    ...options,
+    program: [process.execPath, ...nodeFlags(path), path, ...args],
+  });
 }
 
 function nodeFlags(path: string): string[] {

@@ -9,12 +9,16 @@ if (reason !== null) {
   process.stderr.write(`error: the demo cannot run here: ${reason}\n`);
   process.exit(3);
 }
-process.stdout.write('Booting a small Linux with IPVS (user-mode Linux; your files are read-only in it) ...\n');
+process.stdout.write(
+  'Booting a small Linux with IPVS (user-mode Linux; your files are read-only in it) ...\n',
+);
 const result = await runInGuest(new URL('./demo-guest.ts', import.meta.url), [], {
   timeoutMs: GUEST_TIMEOUT_MS,
   onOutput: (text) => process.stdout.write(text),
 });
 if (result.exitCode !== 0) {
-  process.stderr.write(`error: the demo ended ${result.timedOut ? 'at its time limit' : `with ${result.exitCode ?? 'no exit code'}`}\n${result.stderr}\n`);
+  process.stderr.write(
+    `error: the demo ended ${result.timedOut ? 'at its time limit' : `with ${result.exitCode ?? 'no exit code'}`}\n${result.stderr}\n`,
+  );
 }
 process.exit(result.exitCode ?? 1);

@@ -65,7 +65,7 @@ Try, here in ${FOLDER}:
   pointsman plan --manifests manifests --config config.yaml --hostname-override node1
   pointsman run --manifests manifests --config config.yaml --hostname-override node1 --once
   ipvsadm -Ln
-  ip netns exec client1 sh -c 'echo q 0 | nc -w 1 ${node.ipv4} 30080'
+  ip netns exec client1 bash -c 'head -n 1 </dev/tcp/${node.ipv4}/30080'
   pointsman run --manifests manifests --config config.yaml --hostname-override node1 2>/run/agent.log &
   pointsman status
 exit or Ctrl-D ends it.

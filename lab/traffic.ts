@@ -3,6 +3,7 @@
 
 import { isIP } from 'node:net';
 import { Worker } from 'node:worker_threads';
+import { holdLibrary } from '../src/kernel/libc.ts';
 import type {
   ConnectOptions,
   EchoOptions,
@@ -35,7 +36,7 @@ const CLOSE_TIMEOUT_MS = 5000;
 
 /** Servers and clients. Make one per process and close it at the end. */
 export class Traffic {
-  readonly #worker = new Worker(new URL('./traffic-worker.ts', import.meta.url), { name: 'traffic' });
+  readonly #worker = startWorker();
   readonly #pending = new Map<number, Pending>();
   readonly #exited: Promise<void>;
   #nextId = 1;
@@ -133,6 +134,12 @@ export class Traffic {
     for (const pending of this.#pending.values()) pending.reject(this.#failure);
     this.#pending.clear();
   }
+}
+
+function startWorker(): Worker {
+  // An exception or process.exit of the main thread ends the worker with its sockets open, which must not hide the exit code.
+  holdLibrary();
+  return new Worker(new URL('./traffic-worker.ts', import.meta.url), { name: 'traffic' });
 }
 
 /** Connections that stay open between questions. */

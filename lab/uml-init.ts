@@ -8,9 +8,32 @@ const PATH = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin';
 
 /** Loaded beforehand, because a first use must not be slower than the next; xt_* come by themselves. */
 const MODULES = [
-  'ip_vs', 'ip_vs_rr', 'ip_vs_wrr', 'ip_vs_lc', 'ip_vs_wlc', 'ip_vs_sh', 'ip_vs_mh', 'ip_vs_dh', 'ip_vs_sed', 'ip_vs_nq', 'dummy', 'veth',
-  'ip_set', 'ip_set_hash_ip', 'ip_set_hash_ipport', 'ip_set_hash_ipportip', 'ip_set_hash_ipportnet', 'ip_set_bitmap_port', 'xt_set',
-  'iptable_nat', 'iptable_filter', 'ip6table_nat', 'ip6table_filter', 'nf_conntrack_netlink', 'bridge', 'sctp',
+  'ip_vs',
+  'ip_vs_rr',
+  'ip_vs_wrr',
+  'ip_vs_lc',
+  'ip_vs_wlc',
+  'ip_vs_sh',
+  'ip_vs_mh',
+  'ip_vs_dh',
+  'ip_vs_sed',
+  'ip_vs_nq',
+  'dummy',
+  'veth',
+  'ip_set',
+  'ip_set_hash_ip',
+  'ip_set_hash_ipport',
+  'ip_set_hash_ipportip',
+  'ip_set_hash_ipportnet',
+  'ip_set_bitmap_port',
+  'xt_set',
+  'iptable_nat',
+  'iptable_filter',
+  'ip6table_nat',
+  'ip6table_filter',
+  'nf_conntrack_netlink',
+  'bridge',
+  'sctp',
 ];
 
 /** A word of a shell script that stands for exactly this text. */
@@ -18,7 +41,15 @@ export function quote(text: string): string {
   return `'${text.replaceAll("'", `'\\''`)}'`;
 }
 
-export function renderInit({ folder, modules, timeLimitSeconds }: { folder: string; modules: string; timeLimitSeconds: number }): string {
+export function renderInit({
+  folder,
+  modules,
+  timeLimitSeconds,
+}: {
+  folder: string;
+  modules: string;
+  timeLimitSeconds: number;
+}): string {
   return `#!/bin/sh
 export PATH=${PATH}
 mount -t proc proc /proc
@@ -46,12 +77,29 @@ exec chroot . /bin/sh ${quote(`${folder}/stage2`)}
 `;
 }
 
-export function renderStage2({ folder, results, spec }: { folder: string; results: string; spec: GuestSpec }): string {
-  const env = Object.entries({ PATH, HOME: '/root', TERM: process.env.TERM ?? 'dumb', LANG: 'C.UTF-8', ...spec.env, POINTSMAN_RESULTS: results });
+export function renderStage2({
+  folder,
+  results,
+  spec,
+}: {
+  folder: string;
+  results: string;
+  spec: GuestSpec;
+}): string {
+  const env = Object.entries({
+    PATH,
+    HOME: '/root',
+    TERM: process.env.TERM ?? 'dumb',
+    LANG: 'C.UTF-8',
+    ...spec.env,
+    POINTSMAN_RESULTS: results,
+  });
   // A person's program gets the console as its controlling terminal, so that Ctrl-C and job control work.
   const leader = spec.isInteractive === true ? 'setsid -w -c ' : '';
   const streams =
-    spec.isInteractive === true ? '</dev/tty0 >/dev/tty0 2>&1' : `<${quote(`${folder}/stdin`)} >"$R/.stdout" 2>"$R/.stderr"`;
+    spec.isInteractive === true
+      ? '</dev/tty0 >/dev/tty0 2>&1'
+      : `<${quote(`${folder}/stdin`)} >"$R/.stdout" 2>"$R/.stderr"`;
   return `export PATH=${PATH}
 R=${quote(results)}
 mount -t hostfs none -o "$R" "$R"

@@ -2,7 +2,17 @@
 // Its root is this machine's file system, read-only (hostfs), under an overlay in the guest's memory.
 
 import { spawn, spawnSync, type ChildProcess } from 'node:child_process';
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, readlinkSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  readlinkSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { PointsmanError } from '../src/model/errors.ts';
@@ -24,9 +34,12 @@ export const umlKernel: GuestKernel = { kind: 'uml', probe, boot };
 function probe(): string | null {
   const unavailable = process.env.POINTSMAN_LAB_UNAVAILABLE;
   if (unavailable !== undefined && unavailable !== '') return unavailable;
-  if (process.getuid?.() !== 0) return 'the lab needs root (the guest runs as the caller, and its root must own the files it reads)';
-  if (process.arch !== 'x64') return `user-mode Linux exists for x86-64 only, this machine is ${process.arch}`;
-  if (!existsSync(LINUX) || !existsSync(MODULES)) return 'the package user-mode-linux is missing; run "npm run setup" as root';
+  if (process.getuid?.() !== 0)
+    return 'the lab needs root (the guest runs as the caller, and its root must own the files it reads)';
+  if (process.arch !== 'x64')
+    return `user-mode Linux exists for x86-64 only, this machine is ${process.arch}`;
+  if (!existsSync(LINUX) || !existsSync(MODULES))
+    return 'the package user-mode-linux is missing; run "npm run setup" as root';
   return null;
 }
 
@@ -61,7 +74,9 @@ async function boot(spec: GuestSpec): Promise<GuestResult> {
   const results = join(folder, 'results');
   mkdirSync(results);
   const timeLimitSeconds = Math.ceil(spec.timeoutMs / 1000) + 5;
-  writeFileSync(join(folder, 'init'), renderInit({ folder, modules: MODULES, timeLimitSeconds }), { mode: 0o755 });
+  writeFileSync(join(folder, 'init'), renderInit({ folder, modules: MODULES, timeLimitSeconds }), {
+    mode: 0o755,
+  });
   writeFileSync(join(folder, 'stage2'), renderStage2({ folder, results, spec }), { mode: 0o755 });
   writeFileSync(join(folder, 'stdin'), spec.stdin ?? '');
   const terminal = spec.isInteractive === true ? saveTerminal() : null;
@@ -85,13 +100,17 @@ async function run(spec: GuestSpec, folder: string, results: string): Promise<Gu
       'ro',
       'con=null',
       'con0=fd:0,fd:1',
-      'quiet',
+      // A person's terminal shows no messages of the kernel.
+      spec.isInteractive === true ? 'loglevel=1' : 'quiet',
       `init=${join(folder, 'init')}`,
       `uml_dir=${folder}/`,
       'umid=guest',
     ],
     // A group of its own, so that no process of the guest can outlive it. An interactive one must stay with the terminal.
-    { detached: spec.isInteractive !== true, stdio: spec.isInteractive === true ? ['inherit', 'inherit', 'pipe'] : ['ignore', 'pipe', 'pipe'] },
+    {
+      detached: spec.isInteractive !== true,
+      stdio: spec.isInteractive === true ? ['inherit', 'inherit', 'pipe'] : ['ignore', 'pipe', 'pipe'],
+    },
   );
   running.set(child, folder);
   let console = '';
@@ -105,10 +124,10 @@ async function run(spec: GuestSpec, folder: string, results: string): Promise<Gu
     ...(spec.onErrorOutput === undefined ? [] : [followFile(join(results, '.stderr'), spec.onErrorOutput)]),
   ];
   let timedOut = false;
-  const timer = setTimeout(() => {
+  let timer = setTimeout(() => {
     timedOut = true;
     killGroup(child, 'SIGTERM');
-    setTimeout(() => killGroup(child, 'SIGKILL'), GRACE_MS).unref();
+    timer = setTimeout(() => killGroup(child, 'SIGKILL'), GRACE_MS);
   }, spec.timeoutMs);
   try {
     await new Promise<void>((resolve, reject) => {
@@ -122,9 +141,14 @@ async function run(spec: GuestSpec, folder: string, results: string): Promise<Gu
   }
   const started = readText(join(results, '.started'));
   if (started === '' && !timedOut) {
-    throw new PointsmanError('LAB_FAILED', `the guest did not boot; its console ends with: ${tail(console)}`, { console });
+    throw new PointsmanError(
+      'LAB_FAILED',
+      `the guest did not boot; its console ends with: ${tail(console)}`,
+      { console },
+    );
   }
-  const bootMs = started === '' ? 0 : statSync(join(results, '.started')).mtimeMs - (performance.timeOrigin + startMs);
+  const bootMs =
+    started === '' ? 0 : statSync(join(results, '.started')).mtimeMs - (performance.timeOrigin + startMs);
   const exit = readText(join(results, '.exit')).trim();
   return {
     exitCode: /^\d+$/.test(exit) ? Number(exit) : null,
@@ -140,7 +164,8 @@ async function run(spec: GuestSpec, folder: string, results: string): Promise<Gu
 
 /** User-mode Linux makes the terminal raw and puts it back only when it ends by itself. */
 function saveTerminal(): { restore(): void } {
-  const stty = (argument: string): string => spawnSync('stty', [argument], { stdio: ['inherit', 'pipe', 'ignore'], encoding: 'utf8' }).stdout;
+  const stty = (argument: string): string =>
+    spawnSync('stty', [argument], { stdio: ['inherit', 'pipe', 'ignore'], encoding: 'utf8' }).stdout;
   const settings = stty('-g').trim();
   return { restore: () => void (settings === '' || stty(settings)) };
 }
@@ -155,7 +180,11 @@ function readResults(folder: string): Map<string, Buffer> {
   for (const name of readdirSync(folder).sort()) {
     if (name.startsWith('.') || !statSync(join(folder, name)).isFile()) continue;
     bytes += statSync(join(folder, name)).size;
-    if (bytes > MAX_RESULT_BYTES) throw new PointsmanError('LIMIT_EXCEEDED', `the guest wrote more than ${MAX_RESULT_BYTES} bytes of results`);
+    if (bytes > MAX_RESULT_BYTES)
+      throw new PointsmanError(
+        'LIMIT_EXCEEDED',
+        `the guest wrote more than ${MAX_RESULT_BYTES} bytes of results`,
+      );
     files.set(name, readFileSync(join(folder, name)));
   }
   return files;
@@ -201,7 +230,8 @@ function killByFolder(folder: string): void {
     if (!/^\d+$/.test(pid)) continue;
     try {
       if (readlinkSync(`/proc/${pid}/exe`) !== LINUX) continue;
-      if (readFileSync(`/proc/${pid}/cmdline`, 'latin1').includes(`uml_dir=${folder}/`)) process.kill(Number(pid), 'SIGKILL');
+      if (readFileSync(`/proc/${pid}/cmdline`, 'latin1').includes(`uml_dir=${folder}/`))
+        process.kill(Number(pid), 'SIGKILL');
     } catch {
       // The process ended while we looked.
     }

@@ -50,8 +50,13 @@ ${ports}`;
 }
 
 function slice(name: string, family: Family): string {
-  const ports = PROTOCOLS.map((protocol) => `- {name: ${protocol.toLowerCase()}, port: ${PORTS.target}, protocol: ${protocol}}`).join('\n');
-  const endpoints = ENDPOINTS.map(([v4, v6, node]) => `- {addresses: ["${family === 'IPv4' ? v4 : v6}"], nodeName: ${node}, conditions: {ready: true}}`);
+  const ports = PROTOCOLS.map(
+    (protocol) => `- {name: ${protocol.toLowerCase()}, port: ${PORTS.target}, protocol: ${protocol}}`,
+  ).join('\n');
+  const endpoints = ENDPOINTS.map(
+    ([v4, v6, node]) =>
+      `- {addresses: ["${family === 'IPv4' ? v4 : v6}"], nodeName: ${node}, conditions: {ready: true}}`,
+  );
   return `apiVersion: discovery.k8s.io/v1
 kind: EndpointSlice
 metadata: {name: ${name}-${family.toLowerCase()}, namespace: default, labels: {kubernetes.io/service-name: ${name}}}
@@ -66,12 +71,19 @@ ${endpoints.join('\n')}
 /** All manifests in one file. */
 export function manifests(): string {
   const plain = `  - {name: tcp, port: ${PORTS.service}, protocol: TCP}\n`;
-  const all = PROTOCOLS.map((protocol) => `  - {name: ${protocol.toLowerCase()}, port: ${PORTS.service}, protocol: ${protocol}, nodePort: ${PORTS.nodePort[protocol]}}\n`).join('');
+  const all = PROTOCOLS.map(
+    (protocol) =>
+      `  - {name: ${protocol.toLowerCase()}, port: ${PORTS.service}, protocol: ${protocol}, nodePort: ${PORTS.nodePort[protocol]}}\n`,
+  ).join('');
   return [
     service('web', '  type: NodePort\n', all),
     slice('web', 'IPv4'),
     slice('web', 'IPv6'),
-    service('sticky', '  sessionAffinity: ClientIP\n  sessionAffinityConfig: {clientIP: {timeoutSeconds: 600}}\n', plain),
+    service(
+      'sticky',
+      '  sessionAffinity: ClientIP\n  sessionAffinityConfig: {clientIP: {timeoutSeconds: 600}}\n',
+      plain,
+    ),
     slice('sticky', 'IPv4'),
     service('empty', '', plain),
     service('foreign', '', plain),

@@ -24,7 +24,9 @@ const [remote1, remote2] = net.remotePods as [Host, Host];
 const [client] = net.clients as [Host];
 const servers = [pod1, pod2, remote1, remote2];
 const traffic = new Traffic();
-await traffic.serve(servers.flatMap((at) => PROTOCOLS.map((protocol) => ({ at, name: at.name, protocol, port: PORTS.target }))));
+await traffic.serve(
+  servers.flatMap((at) => PROTOCOLS.map((protocol) => ({ at, name: at.name, protocol, port: PORTS.target }))),
+);
 
 const results: Record<string, unknown> = {};
 
@@ -40,10 +42,15 @@ const dump = (): Record<string, string> => ({
   ipvsadm: tool('/sbin/ipvsadm', ['-Ln']).stdout,
   ipvsadmSave: tool('/sbin/ipvsadm', ['-Sn']).stdout,
   ipset: tool('/sbin/ipset', ['save']).stdout,
-  iptables: tool('/usr/sbin/iptables-legacy-save', []).stdout,
-  ip6tables: tool('/usr/sbin/ip6tables-legacy-save', []).stdout,
+  iptables: savedRules('/usr/sbin/iptables-legacy-save'),
+  ip6tables: savedRules('/usr/sbin/ip6tables-legacy-save'),
   addresses: tool('/usr/sbin/ip', ['-o', 'addr', 'show', 'dev', 'kube-ipvs0']).stdout,
-  sysctl: tool('/usr/sbin/sysctl', ['net.ipv4.vs.conntrack', 'net.ipv4.vs.expire_nodest_conn', 'net.ipv4.vs.expire_quiescent_template', 'net.ipv4.ip_forward']).stdout,
+  sysctl: tool('/usr/sbin/sysctl', [
+    'net.ipv4.vs.conntrack',
+    'net.ipv4.vs.expire_nodest_conn',
+    'net.ipv4.vs.expire_quiescent_template',
+    'net.ipv4.ip_forward',
+  ]).stdout,
 });
 results.state = dump();
 
@@ -52,7 +59,15 @@ await agent.until('first sync', (status) => status.services.length > 0 && status
 results.secondSyncLog = agent.logText;
 results.stateAgain = dump();
 
-results.rr = (await traffic.connect({ from: client, address: net.node.ipv4, port: PORTS.nodePort.TCP, protocol: 'TCP', count: 400 })).counts;
+results.rr = (
+  await traffic.connect({
+    from: client,
+    address: net.node.ipv4,
+    port: PORTS.nodePort.TCP,
+    protocol: 'TCP',
+    count: 400,
+  })
+).counts;
 const matrix: Record<string, unknown> = {};
 for (const family of FAMILIES) {
   for (const protocol of PROTOCOLS) {
@@ -62,39 +77,105 @@ for (const family of FAMILIES) {
         ['NodePort', family === 'IPv4' ? net.node.ipv4 : net.node.ipv6, PORTS.nodePort[protocol]],
       ] as const) {
         // Eight per cell: every one of the four servers is reached twice, the caller itself (hairpin) included when it is one.
-        const { answered, counts, sources } = await traffic.connect({ from, address, port, protocol, count: 8 });
-        matrix[`${family} ${protocol} ${kind} from ${from.name}`] = { answered, counts, sources: Object.keys(sources).sort() };
+        const { answered, counts, sources } = await traffic.connect({
+          from,
+          address,
+          port,
+          protocol,
+          count: 8,
+        });
+        matrix[`${family} ${protocol} ${kind} from ${from.name}`] = {
+          answered,
+          counts,
+          sources: Object.keys(sources).sort(),
+        };
       }
     }
   }
 }
 results.matrix = matrix;
 
-const affinity = await traffic.connect({ from: client, address: serviceAddress('sticky', 'IPv4'), port: PORTS.service, protocol: 'TCP', count: 20 });
+const affinity = await traffic.connect({
+  from: client,
+  address: serviceAddress('sticky', 'IPv4'),
+  port: PORTS.service,
+  protocol: 'TCP',
+  count: 20,
+});
 results.affinity = affinity.counts;
-results.noEndpoints = await traffic.connect({ from: client, address: serviceAddress('empty', 'IPv4'), port: PORTS.service, protocol: 'TCP', count: 1 }).then(({ refused }) => refused);
-results.undeclaredPort = await traffic.connect({ from: client, address: serviceAddress('web', 'IPv4'), port: 9999, protocol: 'TCP', count: 1 }).then(({ refused }) => refused);
+results.noEndpoints = await traffic
+  .connect({
+    from: client,
+    address: serviceAddress('empty', 'IPv4'),
+    port: PORTS.service,
+    protocol: 'TCP',
+    count: 1,
+  })
+  .then(({ refused }) => refused);
+results.undeclaredPort = await traffic
+  .connect({ from: client, address: serviceAddress('web', 'IPv4'), port: 9999, protocol: 'TCP', count: 1 })
+  .then(({ refused }) => refused);
 
 writeFileSync(CONFIG, config('sh'));
-await agent.until('scheduler sh', (status) => status.scheduler === 'sh' && status.services.every(({ virtualServers }) => virtualServers.every(({ scheduler }) => scheduler === 'sh')));
-results.sh = (await traffic.connect({ from: client, address: net.node.ipv4, port: PORTS.nodePort.TCP, protocol: 'TCP', count: 40 })).counts;
+await agent.until(
+  'scheduler sh',
+  (status) =>
+    status.scheduler === 'sh' &&
+    status.services.every(({ virtualServers }) =>
+      virtualServers.every(({ scheduler }) => scheduler === 'sh'),
+    ),
+);
+results.sh = (
+  await traffic.connect({
+    from: client,
+    address: net.node.ipv4,
+    port: PORTS.nodePort.TCP,
+    protocol: 'TCP',
+    count: 40,
+  })
+).counts;
 writeFileSync(CONFIG, config('rr'));
 await agent.until('scheduler rr', (status) => status.scheduler === 'rr');
 
 writeFileSync(join(MANIFESTS, 'all.yaml'), 'kind: [broken');
-await agent.until('the mistake is reported', (status) => status.problems.some(({ object, message }) => `${object}${message}`.includes('all.yaml')));
+await agent.until('the mistake is reported', (status) =>
+  status.problems.some(({ object, message }) => `${object}${message}`.includes('all.yaml')),
+);
 results.brokenLog = agent.logText;
 results.stateBroken = tool('/sbin/ipvsadm', ['-Sn']).stdout;
 
 writeFileSync(join(MANIFESTS, 'all.yaml'), withoutEndpoint(manifests(), remote2.ipv4));
 await agent.until('one endpoint less', (status) =>
-  status.services.some(({ service, virtualServers }) => service === 'default/web' && virtualServers.some(({ address, realServers }) => address.startsWith(serviceAddress('web', 'IPv4')) && realServers.length === 3)),
+  status.services.some(
+    ({ service, virtualServers }) =>
+      service === 'default/web' &&
+      virtualServers.some(
+        ({ address, realServers }) =>
+          address.startsWith(serviceAddress('web', 'IPv4')) && realServers.length === 3,
+      ),
+  ),
 );
-results.threeServers = (await traffic.connect({ from: client, address: serviceAddress('web', 'IPv4'), port: PORTS.service, protocol: 'TCP', count: 30 })).counts;
+results.threeServers = (
+  await traffic.connect({
+    from: client,
+    address: serviceAddress('web', 'IPv4'),
+    port: PORTS.service,
+    protocol: 'TCP',
+    count: 30,
+  })
+).counts;
 
 // A kill leaves forwarding as it is; the next agent adopts it.
 results.killed = await agent.stop('SIGKILL');
-results.afterKill = (await traffic.connect({ from: client, address: serviceAddress('web', 'IPv4'), port: PORTS.service, protocol: 'TCP', count: 30 })).counts;
+results.afterKill = (
+  await traffic.connect({
+    from: client,
+    address: serviceAddress('web', 'IPv4'),
+    port: PORTS.service,
+    protocol: 'TCP',
+    count: 30,
+  })
+).counts;
 results.planAfterKill = pointsman(['plan', ...ARGS, '-o', 'json', '--detailed-exitcode']);
 
 tool('/sbin/ipvsadm', ['-D', '-t', `${serviceAddress('foreign', 'IPv4')}:80`]);
@@ -107,3 +188,12 @@ writeFileSync(join(process.env.POINTSMAN_RESULTS ?? '/tmp', 'result.json'), JSON
 await traffic.close();
 net.dispose();
 process.exit(0);
+
+/** What iptables-save prints, without the time and the counters: those change by themselves. */
+function savedRules(path: string): string {
+  return tool(path, [])
+    .stdout.split('\n')
+    .filter((line) => !line.startsWith('#'))
+    .map((line) => line.replace(/ \[\d+:\d+\]$/, ''))
+    .join('\n');
+}

@@ -6,21 +6,33 @@ import { errorLine, PointsmanError } from '../model/errors.ts';
 import { EXIT, exitCodeOf } from './exit-codes.ts';
 import { VERSION } from './version.ts';
 
-const outputOption = (): Option => new Option('-o, --output <format>', 'text for people, json for programs').choices(['text', 'json']).default('text');
-const socketOption = (): Option => new Option('--socket <path>', 'unix socket of the agent').default('/run/pointsman/agent.sock');
+const outputOption = (): Option =>
+  new Option('-o, --output <format>', 'text for people, json for programs')
+    .choices(['text', 'json'])
+    .default('text');
+const socketOption = (): Option =>
+  new Option('--socket <path>', 'unix socket of the agent').default('/run/pointsman/agent.sock');
 
 function makeProgram(): Command {
   const program = new Command('pointsman')
-    .description('A Kubernetes service proxy for this node: Services and EndpointSlices become IPVS state in the kernel.')
+    .description(
+      'A Kubernetes service proxy for this node: Services and EndpointSlices become IPVS state in the kernel.',
+    )
     .version(`pointsman ${VERSION}`, '--version')
     .showHelpAfterError('Try "pointsman --help".')
     .configureHelp({ showGlobalOptions: true })
-    .addHelpText('after', '\nExit codes: 0 good, 1 failed at run time, 2 usage or configuration, 3 precondition missing, 4 changes pending.');
+    .addHelpText(
+      'after',
+      '\nExit codes: 0 good, 1 failed at run time, 2 usage or configuration, 3 precondition missing, 4 changes pending.',
+    );
 
   program
     .command('run')
     .description('run the agent: watch the manifests, keep the kernel true to them')
-    .requiredOption('--manifests <dir>', 'folder with Services, EndpointSlices and Nodes as YAML or JSON; watched')
+    .requiredOption(
+      '--manifests <dir>',
+      'folder with Services, EndpointSlices and Nodes as YAML or JSON; watched',
+    )
     .option('--config <file>', 'KubeProxyConfiguration (mode: ipvs); watched')
     .option('--hostname-override <name>', 'name of this node; default: the host name')
     .option('--once', 'one sync, then exit 0, or 1 with reasons')
@@ -41,18 +53,23 @@ function makeProgram(): Command {
 
   program
     .command('status')
-    .description('show the Services of the running agent: virtual and real servers, weights, connections, problems')
+    .description(
+      'show the Services of the running agent: virtual and real servers, weights, connections, problems',
+    )
     .argument('[service]', 'only this one, as namespace/name')
     .addOption(socketOption())
     .addOption(outputOption())
-    .action(async (service, options) => exit(await (await import('./status.ts')).statusCommand(service, options)));
+    .action(async (service, options) =>
+      exit(await (await import('./status.ts')).statusCommand(service, options)),
+    );
 
   for (const command of [program, ...program.commands]) command.exitOverride();
   return program;
 }
 
 function parseLevel(text: string): number {
-  if (!/^\d{1,2}$/.test(text)) throw new PointsmanError('USAGE', `-v takes a number from 0 to 99, not "${text}"`);
+  if (!/^\d{1,2}$/.test(text))
+    throw new PointsmanError('USAGE', `-v takes a number from 0 to 99, not "${text}"`);
   return Number(text);
 }
 
@@ -70,7 +87,8 @@ async function main(): Promise<void> {
       return;
     }
     process.stderr.write(`error: ${errorLine(error)}\n`);
-    if (!(error instanceof PointsmanError) && error instanceof Error) process.stderr.write(`${error.stack}\n`);
+    if (!(error instanceof PointsmanError) && error instanceof Error)
+      process.stderr.write(`${error.stack}\n`);
     exit(exitCodeOf(error));
   }
 }

@@ -33,29 +33,54 @@ export interface PlanOutput {
 }
 
 export async function planCommand(options: PlanOptions): Promise<number> {
-  const log = openLog({ write: (line) => process.stderr.write(`${line}\n`), now: () => new Date(), pid: process.pid });
+  const log = openLog({
+    write: (line) => process.stderr.write(`${line}\n`),
+    now: () => new Date(),
+    pid: process.pid,
+  });
   const output = await makePlan(options, log);
-  process.stdout.write(options.output === 'json' ? `${JSON.stringify(output, null, 2)}\n` : formatPlan(output));
+  process.stdout.write(
+    options.output === 'json' ? `${JSON.stringify(output, null, 2)}\n` : formatPlan(output),
+  );
   return options.detailedExitcode === true && output.changes.length > 0 ? EXIT.CHANGES : EXIT.GOOD;
 }
 
 async function makePlan(options: PlanOptions, log: ReturnType<typeof openLog>): Promise<PlanOutput> {
-  const { config, nodeName } = await readConfig({ manifests: options.manifests, configPath: options.config, hostnameOverride: options.hostnameOverride, log });
+  const { config, nodeName } = await readConfig({
+    manifests: options.manifests,
+    configPath: options.config,
+    hostnameOverride: options.hostnameOverride,
+    log,
+  });
   const families = detectFamilies();
   const report = await new ManifestSource(options.manifests, {}).readAll();
   const kernel = options.fromEmpty === true ? null : await KernelPort.open(families);
   const addresses = new LocalAddresses();
   try {
     const port = new RecordingPort(kernel ?? EMPTY_KERNEL);
-    const backend = new IpvsBackend(port, families, ipvsSettings(config, { now: () => performance.now(), nextTurn }));
+    const backend = new IpvsBackend(
+      port,
+      families,
+      ipvsSettings(config, { now: () => performance.now(), nextTurn }),
+    );
     const localAddresses = await addresses.read();
     const silent = { ...log, info: () => {}, warn: () => {}, verbose: () => {} };
     const node = nodeSettings(config, nodeName, families, undefined);
-    const agent = new Agent({ backend, log: silent, node: makeNodeOptions(node, { zone: '', nodeIps: [], localAddresses }), nextTurn, onDirty: () => {} });
+    const agent = new Agent({
+      backend,
+      log: silent,
+      node: makeNodeOptions(node, { zone: '', nodeIps: [], localAddresses }),
+      nextTurn,
+      onDirty: () => {},
+    });
     agent.onEvents(report.events);
     const record = agent.snapshot.node(nodeName);
     agent.setNode(
-      makeNodeOptions(nodeSettings(config, nodeName, families, record), { zone: record?.zone ?? '', nodeIps: record?.addresses ?? [], localAddresses }),
+      makeNodeOptions(nodeSettings(config, nodeName, families, record), {
+        zone: record?.zone ?? '',
+        nodeIps: record?.addresses ?? [],
+        localAddresses,
+      }),
     );
     agent.setComplete();
     await agent.sync('request');
@@ -89,13 +114,18 @@ export function formatPlan({ node, changes, problems }: PlanOutput): string {
     lines.push(`${title}:`);
     for (const { action, object, detail } of group) {
       const [first = '', ...rest] = detail.split('\n');
-      if (kind === 'rules') lines.push(`  ${SIGNS[action]} ${object}`, ...[first, ...rest].filter((line) => line !== '').map((line) => `      ${line}`));
+      if (kind === 'rules')
+        lines.push(
+          `  ${SIGNS[action]} ${object}`,
+          ...[first, ...rest].filter((line) => line !== '').map((line) => `      ${line}`),
+        );
       else lines.push(`  ${SIGNS[action]} ${object}${first === '' ? '' : `  ${first}`}`);
     }
     lines.push('');
   }
   if (problems.length > 0) lines.push('problems:', ...problems.map((problem) => `  ! ${problem}`), '');
-  const number = (action: PlannedWrite['action']): number => changes.filter((change) => change.action === action).length;
+  const number = (action: PlannedWrite['action']): number =>
+    changes.filter((change) => change.action === action).length;
   lines.push(
     changes.length === 0
       ? `No changes: the kernel of ${node} is as the manifests say.`

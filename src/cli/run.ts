@@ -24,9 +24,16 @@ export async function runCommand(options: RunOptions): Promise<number> {
     now: () => new Date(),
     pid: process.pid,
   });
-  const daemon = await Daemon.open({ manifests: options.manifests, configPath: options.config, hostnameOverride: options.hostnameOverride, log });
+  const daemon = await Daemon.open({
+    manifests: options.manifests,
+    configPath: options.config,
+    hostnameOverride: options.hostnameOverride,
+    log,
+  });
   if (options.once === true) return once(daemon);
-  const server = await serveAgentSocket(options.socket, { '/status': (query) => daemon.status(serviceFilter(query)) });
+  const server = await serveAgentSocket(options.socket, {
+    '/status': (query) => daemon.status(serviceFilter(query)),
+  });
   daemon.run(options.config);
   await stopSignal();
   log.info('Stopping; forwarding stays as it is');
@@ -45,7 +52,8 @@ async function once(daemon: Daemon): Promise<number> {
 function serviceFilter(query: URLSearchParams): ((key: string) => boolean) | undefined {
   const wanted = query.get('service');
   if (wanted === null) return undefined;
-  if (parseServiceKey(wanted) === null) throw new PointsmanError('USAGE', `"${wanted}" is no Service; write namespace/name`);
+  if (parseServiceKey(wanted) === null)
+    throw new PointsmanError('USAGE', `"${wanted}" is no Service; write namespace/name`);
   return (key) => key === wanted;
 }
 

@@ -15,15 +15,28 @@ export interface StatusOptions {
 export async function statusCommand(service: string | undefined, options: StatusOptions): Promise<number> {
   const query = service === undefined ? '' : `?${new URLSearchParams({ service }).toString()}`;
   const status = (await askAgent(options.socket, `/status${query}`)) as AgentStatus;
-  process.stdout.write(options.output === 'json' ? `${JSON.stringify(status, null, 2)}\n` : formatStatus(status));
+  process.stdout.write(
+    options.output === 'json' ? `${JSON.stringify(status, null, 2)}\n` : formatStatus(status),
+  );
   return status.isSynced ? EXIT.GOOD : EXIT.FAILED;
 }
 
 /** The status as text: a line on the agent, the table of servers, problems last. */
 export function formatStatus(status: AgentStatus): string {
-  const lines = [headline(status), '', formatTable(['SERVICE', 'VIRTUAL SERVER', 'SCHEDULER', 'REAL SERVER', 'WEIGHT', 'ACTIVE', 'INACTIVE', 'STATE'], status.services.flatMap(serviceRows)).trimEnd()];
+  const lines = [
+    headline(status),
+    '',
+    formatTable(
+      ['SERVICE', 'VIRTUAL SERVER', 'SCHEDULER', 'REAL SERVER', 'WEIGHT', 'ACTIVE', 'INACTIVE', 'STATE'],
+      status.services.flatMap(serviceRows),
+    ).trimEnd(),
+  ];
   if (status.foreignVirtualServers.length > 0) {
-    lines.push('', 'Virtual servers that others made (left alone):', ...status.foreignVirtualServers.map((each) => `  ${each}`));
+    lines.push(
+      '',
+      'Virtual servers that others made (left alone):',
+      ...status.foreignVirtualServers.map((each) => `  ${each}`),
+    );
   }
   lines.push('', status.problems.length === 0 ? 'No problems.' : 'Problems:');
   for (const problem of status.problems) lines.push(`  ${formatProblem(problem)}`);
@@ -36,14 +49,21 @@ function headline(status: AgentStatus): string {
     : status.lastError === ''
       ? `not synced (${status.lastSync === null ? 'first sync not done' : `${count(status.lastSync.failedServices.length, 'failed Service')}, ${status.pendingServices} pending`})`
       : `not synced: ${status.lastError}`;
-  const last = status.lastSync === null ? '' : `; last sync ${count(status.lastSync.operations, 'operation')} in ${status.lastSync.durationMs.toFixed(1)} ms`;
+  const last =
+    status.lastSync === null
+      ? ''
+      : `; last sync ${count(status.lastSync.operations, 'operation')} in ${status.lastSync.durationMs.toFixed(1)} ms`;
   return `Node ${status.node}, mode ${status.mode}, scheduler ${status.scheduler}, ${count(status.services.length, 'Service')}: ${state}${last}`;
 }
 
 function serviceRows({ service, virtualServers }: ServiceStatus): string[][] {
   if (virtualServers.length === 0) return [[service, '-', '', '', '', '', '', '']];
   return virtualServers.flatMap(({ protocol, address, scheduler, affinitySeconds, realServers }, i) => {
-    const head = [i === 0 ? service : '', `${protocol} ${address}`, affinitySeconds > 0 ? `${scheduler} persistent ${affinitySeconds}` : scheduler];
+    const head = [
+      i === 0 ? service : '',
+      `${protocol} ${address}`,
+      affinitySeconds > 0 ? `${scheduler} persistent ${affinitySeconds}` : scheduler,
+    ];
     if (realServers.length === 0) return [[...head, '(none: connections are refused)', '', '', '', '']];
     return realServers.map((server, j) => [
       ...(j === 0 ? head : ['', '', '']),

@@ -87,7 +87,12 @@ export class Agent {
   }
 
   get status(): SyncStatus {
-    return { syncs: this.syncs, lastReport: this.lastReport, lastError: this.lastError, pendingServices: this.dirty.size };
+    return {
+      syncs: this.syncs,
+      lastReport: this.lastReport,
+      lastError: this.lastError,
+      pendingServices: this.dirty.size,
+    };
   }
 
   /** Brings the kernel up to date with everything known now. Never rejects for what the kernel refuses. */
@@ -118,7 +123,11 @@ export class Agent {
     if (this.isNodeDirty || this.dirty.size > 0) {
       const changed = await this.compileChanges();
       const isFirst = !this.isComplete;
-      const applied = await this.options.backend.apply({ node: this.node, services: changed, isComplete: isFirst });
+      const applied = await this.options.backend.apply({
+        node: this.node,
+        services: changed,
+        isComplete: isFirst,
+      });
       this.isComplete = true;
       report = report === null ? applied : merge(report, applied);
     }

@@ -5,9 +5,8 @@ import { hostname } from 'node:os';
 import { IpvsBackend } from '../backends/ipvs/backend.ts';
 import { KernelPort } from '../backends/ipvs/kernel-port.ts';
 import { formatManifestProblem, ManifestSource, type ManifestProblem } from '../cluster/manifests.ts';
-import { defaultConfig, loadConfig } from '../config/load.ts';
+import { defaultConfig, loadConfig, watchConfig } from '../config/load.ts';
 import type { Config } from '../config/config.ts';
-import { watchConfig } from '../config/watch.ts';
 import { nextTurn } from '../kernel/netlink.ts';
 import { errorLine, PointsmanError } from '../model/errors.ts';
 import type { Family, IpAddress } from '../model/ip.ts';
@@ -49,7 +48,10 @@ export async function readConfig(options: DaemonOptions): Promise<{ config: Conf
   }
   const nodeName = nodeNameOf(options.hostnameOverride, config, hostname());
   if (!isDnsSubdomain(nodeName)) {
-    throw new PointsmanError('USAGE', `"${nodeName}" is no node name (lower case letters, digits, "-" and "."); give one with --hostname-override`);
+    throw new PointsmanError(
+      'USAGE',
+      `"${nodeName}" is no node name (lower case letters, digits, "-" and "."); give one with --hostname-override`,
+    );
   }
   return { config, nodeName };
 }
@@ -71,7 +73,13 @@ export class Daemon {
   private readonly loggedManifests = new Set<string>();
   private configWatcher: { close(): void } | null = null;
 
-  private constructor(options: DaemonOptions, config: Config, nodeName: string, families: readonly Family[], port: KernelPort) {
+  private constructor(
+    options: DaemonOptions,
+    config: Config,
+    nodeName: string,
+    families: readonly Family[],
+    port: KernelPort,
+  ) {
     this.log = options.log;
     this.config = config;
     this.nodeName = nodeName;
@@ -95,7 +103,11 @@ export class Daemon {
         minIntervalMs: config.minSyncPeriodMs,
         retryInitialMs: RETRY_INITIAL_MS,
         retryMaxMs: RETRY_MAX_MS,
-        timers: { now: () => performance.now(), set: (callback, delayMs) => setTimeout(callback, delayMs), clear: (timer) => clearTimeout(timer as NodeJS.Timeout) },
+        timers: {
+          now: () => performance.now(),
+          set: (callback, delayMs) => setTimeout(callback, delayMs),
+          clear: (timer) => clearTimeout(timer as NodeJS.Timeout),
+        },
       },
     );
   }
@@ -139,14 +151,19 @@ export class Daemon {
     this.agent.setNode(this.nodeOptions());
   }
 
-  private onManifests(events: readonly ClusterEvent[], problems: readonly ManifestProblem[], warnings: readonly ManifestProblem[]): void {
+  private onManifests(
+    events: readonly ClusterEvent[],
+    problems: readonly ManifestProblem[],
+    warnings: readonly ManifestProblem[],
+  ): void {
     this.manifestProblems = problems;
     const lines = new Set([...problems, ...warnings].map(formatManifestProblem));
     for (const line of lines) if (!this.loggedManifests.has(line)) this.log.warn(line);
     this.loggedManifests.clear();
     for (const line of lines) this.loggedManifests.add(line);
     this.agent.onEvents(events);
-    if (events.some((event) => (event.type === 'apply' ? event.object.kind : event.kind) === 'Node')) this.agent.setNode(this.nodeOptions());
+    if (events.some((event) => (event.type === 'apply' ? event.object.kind : event.kind) === 'Node'))
+      this.agent.setNode(this.nodeOptions());
   }
 
   /** One sync. Resolves with the reasons why something is not programmed; empty when all is. */
@@ -157,7 +174,10 @@ export class Daemon {
     if (lastError !== '') return [lastError];
     const failed = new Set(lastReport?.failed.map((key) => `Service ${key}`));
     return this.problems()
-      .filter(({ object, reason }) => failed.has(object) && (reason === 'KernelRefused' || reason === 'ForeignVirtualServer'))
+      .filter(
+        ({ object, reason }) =>
+          failed.has(object) && (reason === 'KernelRefused' || reason === 'ForeignVirtualServer'),
+      )
       .map(({ object, message }) => `${object}: ${message}`);
   }
 
@@ -165,7 +185,8 @@ export class Daemon {
   run(configPath: string | undefined): void {
     this.source.watch();
     this.addresses.watch(() => void this.onAddresses());
-    if (configPath !== undefined) this.configWatcher = watchConfig(configPath, (result) => this.onConfig(result));
+    if (configPath !== undefined)
+      this.configWatcher = watchConfig(configPath, (result) => this.onConfig(result));
     this.agent.setComplete();
   }
 
@@ -174,13 +195,19 @@ export class Daemon {
       this.localAddresses = await this.addresses.read();
       this.agent.setNode(this.nodeOptions());
     } catch (error) {
-      this.log.error('Cannot read the addresses of this node; NodePorts stay on those known', { err: errorLine(error) });
+      this.log.error('Cannot read the addresses of this node; NodePorts stay on those known', {
+        err: errorLine(error),
+      });
     }
   }
 
-  private onConfig(result: { config: Config; warnings: readonly string[] } | { error: PointsmanError }): void {
+  private onConfig(
+    result: { config: Config; warnings: readonly string[] } | { error: PointsmanError },
+  ): void {
     if ('error' in result) {
-      this.log.error('The changed configuration is not valid; the running one stays', { err: result.error.message });
+      this.log.error('The changed configuration is not valid; the running one stays', {
+        err: result.error.message,
+      });
       return;
     }
     for (const warning of result.warnings) this.log.warn(warning);
@@ -196,13 +223,15 @@ export class Daemon {
   }
 
   private problems(): Problem[] {
-    const manifests = this.manifestProblems.map(({ file, line, column, object, field, message, remedy }): Problem => ({
-      object: object === '' ? file : `${object} (${file}:${line}:${column})`,
-      field,
-      reason: 'InvalidField',
-      message,
-      remedy,
-    }));
+    const manifests = this.manifestProblems.map(
+      ({ file, line, column, object, field, message, remedy }): Problem => ({
+        object: object === '' ? file : `${object} (${file}:${line}:${column})`,
+        field,
+        reason: 'InvalidField',
+        message,
+        remedy,
+      }),
+    );
     return [...manifests, ...this.agent.problems()];
   }
 
@@ -223,6 +252,9 @@ export class Daemon {
 
 function requireRoot(): void {
   if (process.getuid?.() !== 0) {
-    throw new PointsmanError('MISSING_PRIVILEGE', 'the agent changes kernel state and needs root; run it as root, or use "pointsman plan --from-empty"');
+    throw new PointsmanError(
+      'MISSING_PRIVILEGE',
+      'the agent changes kernel state and needs root; run it as root, or use "pointsman plan --from-empty"',
+    );
   }
 }

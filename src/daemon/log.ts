@@ -38,7 +38,13 @@ export function openLog(options: LogOptions): Log {
 }
 
 /** One line without its newline. Times are local, as klog's are. */
-export function formatEntry(severity: 'I' | 'W' | 'E', at: Date, pid: number, message: string, fields: LogFields): string {
+export function formatEntry(
+  severity: 'I' | 'W' | 'E',
+  at: Date,
+  pid: number,
+  message: string,
+  fields: LogFields,
+): string {
   const two = (value: number): string => String(value).padStart(2, '0');
   const date = `${two(at.getMonth() + 1)}${two(at.getDate())}`;
   const time = `${two(at.getHours())}:${two(at.getMinutes())}:${two(at.getSeconds())}.${String(at.getMilliseconds()).padStart(3, '0')}000`;

@@ -1,6 +1,15 @@
 // What the plan needs to know of this node, from the configuration, the Node object and the addresses that are on it. Pure.
 
-import { cidrContains, compareIp, familyOf, isLinkLocal, isLoopback, type Cidr, type Family, type IpAddress } from '../model/ip.ts';
+import {
+  cidrContains,
+  compareIp,
+  familyOf,
+  isLinkLocal,
+  isLoopback,
+  type Cidr,
+  type Family,
+  type IpAddress,
+} from '../model/ip.ts';
 import type { LocalDetector, NodeOptions } from '../plan/plan.ts';
 
 /** The node-related part of the configuration. */
@@ -44,7 +53,9 @@ export function nodePortAddresses(
   facts: Pick<NodeFacts, 'nodeIps' | 'localAddresses'>,
 ): IpAddress[] {
   const chosen = settings.families.flatMap((family) => {
-    const local = facts.localAddresses.filter((address) => familyOf(address) === family && !isLoopback(address));
+    const local = facts.localAddresses.filter(
+      (address) => familyOf(address) === family && !isLoopback(address),
+    );
     const cidrs = cidrsOf(family, settings.nodePortAddresses, facts.nodeIps);
     if (cidrs === 'all') return local.filter((address) => family === 'IPv4' || !isLinkLocal(address));
     return local.filter((address) => cidrs.some((cidr) => cidrContains(cidr, address)));
@@ -52,7 +63,11 @@ export function nodePortAddresses(
   return [...new Set(chosen)].sort((a, b) => compareFamilies(a, b) || compareIp(a, b));
 }
 
-function cidrsOf(family: Family, configured: readonly Cidr[] | 'primary', nodeIps: readonly IpAddress[]): readonly Cidr[] | 'all' {
+function cidrsOf(
+  family: Family,
+  configured: readonly Cidr[] | 'primary',
+  nodeIps: readonly IpAddress[],
+): readonly Cidr[] | 'all' {
   if (configured === 'primary') {
     const primary = nodeIps.find((address) => familyOf(address) === family);
     // As kube-proxy: a family without a node address of its own answers everywhere.

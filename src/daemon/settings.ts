@@ -8,7 +8,12 @@ import type { NodeRecord } from '../model/node.ts';
 import type { LocalDetector } from '../plan/plan.ts';
 import type { NodeSettings } from './node-options.ts';
 
-export function nodeSettings(config: Config, nodeName: string, families: readonly Family[], node: NodeRecord | undefined): NodeSettings {
+export function nodeSettings(
+  config: Config,
+  nodeName: string,
+  families: readonly Family[],
+  node: NodeRecord | undefined,
+): NodeSettings {
   return {
     nodeName,
     families,
@@ -44,5 +49,7 @@ export function ipvsSettings(config: Config, clock: Pick<IpvsSettings, 'now' | '
 
 /** The name by which this node knows itself: the override, then the configuration's, then the host name; trimmed, lower case. */
 export function nodeNameOf(override: string | undefined, config: Config, hostname: string): string {
-  return (override ?? (config.hostnameOverride === '' ? hostname : config.hostnameOverride)).trim().toLowerCase();
+  return (override ?? (config.hostnameOverride === '' ? hostname : config.hostnameOverride))
+    .trim()
+    .toLowerCase();
 }

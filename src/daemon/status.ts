@@ -1,7 +1,13 @@
 // The status of a running agent as one JSON value: Services with virtual and real servers, weights, connections, and problems.
 // Keys are an interface (`pointsman status -o json`): they are added to, never renamed.
 
-import { formatEndpoint, formatProtocol, formatServiceKey, type IpvsDestinationState, type ServiceKey as IpvsKey } from '../kernel/ipvs-codec.ts';
+import {
+  formatEndpoint,
+  formatProtocol,
+  formatServiceKey,
+  type IpvsDestinationState,
+  type ServiceKey as IpvsKey,
+} from '../kernel/ipvs-codec.ts';
 import type { IpvsBackend } from '../backends/ipvs/backend.ts';
 import { realServerId } from '../backends/ipvs/desired.ts';
 import type { ServiceKey } from '../model/names.ts';
@@ -40,7 +46,11 @@ export interface AgentStatus {
   readonly syncs: number;
   /** False before the first sync, and while anything is not programmed. */
   readonly isSynced: boolean;
-  readonly lastSync: { readonly operations: number; readonly durationMs: number; readonly failedServices: readonly string[] } | null;
+  readonly lastSync: {
+    readonly operations: number;
+    readonly durationMs: number;
+    readonly failedServices: readonly string[];
+  } | null;
   readonly lastError: string;
   readonly pendingServices: number;
   readonly services: readonly ServiceStatus[];
@@ -78,11 +88,16 @@ export async function collectStatus(
     mode: 'ipvs',
     scheduler: agent.nodeOptions.scheduler,
     syncs,
-    isSynced: lastReport !== null && lastReport.failed.length === 0 && lastError === '' && pendingServices === 0,
+    isSynced:
+      lastReport !== null && lastReport.failed.length === 0 && lastError === '' && pendingServices === 0,
     lastSync:
       lastReport === null
         ? null
-        : { operations: lastReport.operations, durationMs: lastReport.durationMs, failedServices: lastReport.failed },
+        : {
+            operations: lastReport.operations,
+            durationMs: lastReport.durationMs,
+            failedServices: lastReport.failed,
+          },
     lastError,
     pendingServices,
     services,

@@ -42,7 +42,8 @@ export class SyncLoop {
     onError: (error: unknown) => void,
     options: SyncLoopOptions,
   ) {
-    if (options.retryInitialMs <= 0 || options.retryMaxMs < options.retryInitialMs) throw new Error('bad retry interval');
+    if (options.retryInitialMs <= 0 || options.retryMaxMs < options.retryInitialMs)
+      throw new Error('bad retry interval');
     this.run = run;
     this.onError = onError;
     this.options = options;

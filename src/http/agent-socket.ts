@@ -21,27 +21,37 @@ const PING = '/ping';
 export type JsonRoute = (query: URLSearchParams) => Promise<unknown>;
 
 /** Listens on `path` (made with its folder, both for root alone; a stale socket file is replaced). */
-export async function serveAgentSocket(path: string, routes: Readonly<Record<string, JsonRoute>>): Promise<{ close(): Promise<void> }> {
+export async function serveAgentSocket(
+  path: string,
+  routes: Readonly<Record<string, JsonRoute>>,
+): Promise<{ close(): Promise<void> }> {
   mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
   if (await isAnswering(path)) {
-    throw new PointsmanError('USAGE', `another agent answers on ${path}; stop it first, or give this one --socket PATH`, { path });
+    throw new PointsmanError(
+      'USAGE',
+      `another agent answers on ${path}; stop it first, or give this one --socket PATH`,
+      { path },
+    );
   }
   rmSync(path, { force: true });
-  const server = createServer({ maxHeaderSize: MAX_HEADER_BYTES, requestTimeout: REQUEST_TIMEOUT_MS }, (incoming, response) => {
-    const url = new URL(incoming.url ?? '/', 'http://agent');
-    const route = Object.hasOwn(routes, url.pathname) ? routes[url.pathname] : undefined;
-    const answer = (status: number, body: unknown): void => {
-      response.writeHead(status, { 'content-type': 'application/json', connection: 'close' });
-      response.end(JSON.stringify(body));
-    };
-    if (incoming.method !== 'GET') return answer(405, { error: 'only GET is served here' });
-    if (url.pathname === PING) return answer(200, {});
-    if (route === undefined) return answer(404, { error: `no such path: ${url.pathname}` });
-    route(url.searchParams).then(
-      (body) => answer(200, body),
-      (error) => answer(hasCode(error, 'USAGE') ? 400 : 500, { error: errorLine(error) }),
-    );
-  });
+  const server = createServer(
+    { maxHeaderSize: MAX_HEADER_BYTES, requestTimeout: REQUEST_TIMEOUT_MS },
+    (incoming, response) => {
+      const url = new URL(incoming.url ?? '/', 'http://agent');
+      const route = Object.hasOwn(routes, url.pathname) ? routes[url.pathname] : undefined;
+      const answer = (status: number, body: unknown): void => {
+        response.writeHead(status, { 'content-type': 'application/json', connection: 'close' });
+        response.end(JSON.stringify(body));
+      };
+      if (incoming.method !== 'GET') return answer(405, { error: 'only GET is served here' });
+      if (url.pathname === PING) return answer(200, {});
+      if (route === undefined) return answer(404, { error: `no such path: ${url.pathname}` });
+      route(url.searchParams).then(
+        (body) => answer(200, body),
+        (error) => answer(hasCode(error, 'USAGE') ? 400 : 500, { error: errorLine(error) }),
+      );
+    },
+  );
   server.maxConnections = MAX_CONNECTIONS;
   await listen(server, path);
   chmodSync(path, 0o600);
@@ -81,21 +91,35 @@ export function askAgent(path: string, target: string): Promise<unknown> {
       let bytes = 0;
       response.on('data', (part: Buffer) => {
         bytes += part.length;
-        if (bytes > MAX_ANSWER_BYTES) outgoing.destroy(new PointsmanError('LIMIT_EXCEEDED', `the agent's answer is larger than ${MAX_ANSWER_BYTES} bytes`));
+        if (bytes > MAX_ANSWER_BYTES)
+          outgoing.destroy(
+            new PointsmanError(
+              'LIMIT_EXCEEDED',
+              `the agent's answer is larger than ${MAX_ANSWER_BYTES} bytes`,
+            ),
+          );
         else parts.push(part);
       });
       response.on('end', () => {
         try {
           const body = JSON.parse(Buffer.concat(parts).toString('utf8')) as { error?: string };
           if (response.statusCode === 200) resolve(body);
-          else reject(new PointsmanError('AGENT_UNREACHABLE', `the agent answered ${response.statusCode}: ${body.error ?? ''}`));
+          else
+            reject(
+              new PointsmanError(
+                'AGENT_UNREACHABLE',
+                `the agent answered ${response.statusCode}: ${body.error ?? ''}`,
+              ),
+            );
         } catch (error) {
           reject(unreachable(path, error));
         }
       });
     });
     outgoing.on('timeout', () => outgoing.destroy(new Error(`no answer within ${REQUEST_TIMEOUT_MS} ms`)));
-    outgoing.on('error', (error) => reject(error instanceof PointsmanError ? error : unreachable(path, error)));
+    outgoing.on('error', (error) =>
+      reject(error instanceof PointsmanError ? error : unreachable(path, error)),
+    );
     outgoing.end();
   });
 }

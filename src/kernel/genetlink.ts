@@ -37,8 +37,12 @@ export function resolveFamily(socket: NetlinkSocket, name: string): number | nul
   });
   if (failure === undefined) return id;
   if (failure.errno === ENOENT) return null;
-  throw new PointsmanError('KERNEL_REFUSED', `cannot look up the netlink family ${name}: ${errnoName(failure.errno)}`, {
-    family: name,
-    errno: failure.errno,
-  });
+  throw new PointsmanError(
+    'KERNEL_REFUSED',
+    `cannot look up the netlink family ${name}: ${errnoName(failure.errno)}`,
+    {
+      family: name,
+      errno: failure.errno,
+    },
+  );
 }

@@ -28,7 +28,14 @@ export const IPVS_CMD = {
 } as const;
 
 /** Flags of a service (IP_VS_SVC_F_*). HASHED is set by the kernel in every reply and is left out of decoded services. */
-export const SERVICE_FLAG = { PERSISTENT: 0x1, HASHED: 0x2, ONEPACKET: 0x4, SCHED1: 0x8, SCHED2: 0x10, SCHED3: 0x20 } as const;
+export const SERVICE_FLAG = {
+  PERSISTENT: 0x1,
+  HASHED: 0x2,
+  ONEPACKET: 0x4,
+  SCHED1: 0x8,
+  SCHED2: 0x10,
+  SCHED3: 0x20,
+} as const;
 
 /** Protocol numbers as the kernel uses them; IPVS accepts others and does nothing with them. */
 export const PROTOCOL_NUMBER = { TCP: 6, UDP: 17, SCTP: 132 } as const;
@@ -116,10 +123,36 @@ export interface IpvsDestinationState extends IpvsDestination {
 const AF: Record<Family, number> = { IPv4: 2, IPv6: 10 };
 const ATTR_SERVICE = 1;
 const ATTR_DEST = 2;
-const SVC = { AF: 1, PROTOCOL: 2, ADDR: 3, PORT: 4, FWMARK: 5, SCHED: 6, FLAGS: 7, TIMEOUT: 8, NETMASK: 9, STATS: 10, PE: 11, STATS64: 12 };
+const SVC = {
+  AF: 1,
+  PROTOCOL: 2,
+  ADDR: 3,
+  PORT: 4,
+  FWMARK: 5,
+  SCHED: 6,
+  FLAGS: 7,
+  TIMEOUT: 8,
+  NETMASK: 9,
+  STATS: 10,
+  PE: 11,
+  STATS64: 12,
+};
 const DEST = {
-  ADDR: 1, PORT: 2, FWD: 3, WEIGHT: 4, U_THRESH: 5, L_THRESH: 6, ACTIVE: 7, INACTIVE: 8, PERSIST: 9, STATS: 10, FAMILY: 11,
-  STATS64: 12, TUN_TYPE: 13, TUN_PORT: 14, TUN_FLAGS: 15,
+  ADDR: 1,
+  PORT: 2,
+  FWD: 3,
+  WEIGHT: 4,
+  U_THRESH: 5,
+  L_THRESH: 6,
+  ACTIVE: 7,
+  INACTIVE: 8,
+  PERSIST: 9,
+  STATS: 10,
+  FAMILY: 11,
+  STATS64: 12,
+  TUN_TYPE: 13,
+  TUN_PORT: 14,
+  TUN_FLAGS: 15,
 };
 const IPVS_VERSION = 1;
 
@@ -230,7 +263,12 @@ function familyOfNumber(number: number): Family {
 }
 
 /** Decodes a NEW_SERVICE message. Throws KERNEL_PROTOCOL when something that every kernel sends is missing. */
-export function decodeService(bytes: Uint8Array, start: number, end: number, withStats: boolean): IpvsServiceState {
+export function decodeService(
+  bytes: Uint8Array,
+  start: number,
+  end: number,
+  withStats: boolean,
+): IpvsServiceState {
   topTable.parse(bytes, start + GENL_HEADER_BYTES, end);
   const table = serviceTable.parse(bytes, topTable.start(ATTR_SERVICE), topTable.end(ATTR_SERVICE));
   const family = familyOfNumber(table.u16(SVC.AF));

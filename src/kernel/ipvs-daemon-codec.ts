@@ -121,5 +121,8 @@ export function decodeTimeouts(bytes: Uint8Array, start: number, end: number): I
 /** Decodes the answer to GET_INFO, which numbers its attributes anew. */
 export function decodeInfo(bytes: Uint8Array, start: number, end: number): IpvsInfo {
   ipvsTopLevel.parse(bytes, start + GENL_HEADER_BYTES, end);
-  return { version: ipvsTopLevel.u32(INFO_VERSION), connectionTableSize: ipvsTopLevel.u32(INFO_CONN_TAB_SIZE) };
+  return {
+    version: ipvsTopLevel.u32(INFO_VERSION),
+    connectionTableSize: ipvsTopLevel.u32(INFO_CONN_TAB_SIZE),
+  };
 }

@@ -8,16 +8,33 @@ import type { Family } from '../model/ip.ts';
 import { NETLINK_GENERIC, resolveFamily } from './genetlink.ts';
 import * as codec from './ipvs-codec.ts';
 import * as daemonCodec from './ipvs-daemon-codec.ts';
-import { IPVS_CMD, type DestinationKey, type IpvsDestination, type IpvsService, type ServiceKey } from './ipvs-codec.ts';
+import {
+  IPVS_CMD,
+  type DestinationKey,
+  type IpvsDestination,
+  type IpvsService,
+  type ServiceKey,
+} from './ipvs-codec.ts';
 import { EPERM, ESRCH, errnoName } from './libc.ts';
-import { NetlinkSocket, nextTurn, openTransport, type BatchFailure, type DataMessage, type NetlinkTransport } from './netlink.ts';
+import {
+  NetlinkSocket,
+  nextTurn,
+  openTransport,
+  type BatchFailure,
+  type DataMessage,
+  type NetlinkTransport,
+} from './netlink.ts';
 import type { MessageWriter } from './wire.ts';
 
 /** One change of IPVS state. */
 export type IpvsOperation =
   | { readonly op: 'NEW_SERVICE' | 'SET_SERVICE'; readonly service: IpvsService }
   | { readonly op: 'DEL_SERVICE'; readonly service: ServiceKey }
-  | { readonly op: 'NEW_DEST' | 'SET_DEST'; readonly service: ServiceKey; readonly destination: IpvsDestination }
+  | {
+      readonly op: 'NEW_DEST' | 'SET_DEST';
+      readonly service: ServiceKey;
+      readonly destination: IpvsDestination;
+    }
   | { readonly op: 'DEL_DEST'; readonly service: ServiceKey; readonly destination: DestinationKey }
   /** Resets the counters of one service, or of all. */
   | { readonly op: 'ZERO'; readonly service: ServiceKey | null }
@@ -52,7 +69,10 @@ export class IpvsClient {
    * Opens the sockets and finds the family (which makes the kernel try to load ip_vs).
    * Throws MISSING_MODULE when the kernel has no IPVS. `open` is for tests that stand in for the kernel.
    */
-  static open(open: () => NetlinkTransport = () => openTransport(NETLINK_GENERIC), batchBytes = BATCH_BYTES): IpvsClient {
+  static open(
+    open: () => NetlinkTransport = () => openTransport(NETLINK_GENERIC),
+    batchBytes = BATCH_BYTES,
+  ): IpvsClient {
     const writes = new NetlinkSocket(open(), { batchBytes });
     const familyId = resolveFamily(writes, 'IPVS');
     if (familyId === null) {
@@ -94,8 +114,11 @@ export class IpvsClient {
 
   /** All virtual services; entries changed during the dump may be missing (IPVS does not flag that): confirm one with `service`. */
   services(withStats = false): Promise<codec.IpvsServiceState[]> {
-    return this.dump(IPVS_CMD.GET_SERVICE, () => {}, 'IPVS services', ({ bytes, header }) =>
-      codec.decodeService(bytes, header.payloadStart, header.payloadEnd, withStats),
+    return this.dump(
+      IPVS_CMD.GET_SERVICE,
+      () => {},
+      'IPVS services',
+      ({ bytes, header }) => codec.decodeService(bytes, header.payloadStart, header.payloadEnd, withStats),
     );
   }
 
@@ -109,7 +132,8 @@ export class IpvsClient {
         found = codec.decodeService(bytes, header.payloadStart, header.payloadEnd, withStats);
       },
     );
-    if (failure !== undefined && failure.errno !== ESRCH) throw kernelError('GET_SERVICE', codec.formatServiceKey(key), failure);
+    if (failure !== undefined && failure.errno !== ESRCH)
+      throw kernelError('GET_SERVICE', codec.formatServiceKey(key), failure);
     return found;
   }
 
@@ -120,14 +144,18 @@ export class IpvsClient {
       IPVS_CMD.GET_DEST,
       (writer) => codec.encodeServiceKey(writer, key),
       `real servers of ${codec.formatServiceKey(key)}`,
-      ({ bytes, header }) => codec.decodeDestination(bytes, header.payloadStart, header.payloadEnd, family, withStats),
+      ({ bytes, header }) =>
+        codec.decodeDestination(bytes, header.payloadStart, header.payloadEnd, family, withStats),
     );
   }
 
   /** The sync daemons that run: none, one, or a master and a backup. */
   daemons(): Promise<daemonCodec.IpvsDaemonState[]> {
-    return this.dump(IPVS_CMD.GET_DAEMON, () => {}, 'IPVS sync daemons', ({ bytes, header }) =>
-      daemonCodec.decodeDaemon(bytes, header.payloadStart, header.payloadEnd),
+    return this.dump(
+      IPVS_CMD.GET_DAEMON,
+      () => {},
+      'IPVS sync daemons',
+      ({ bytes, header }) => daemonCodec.decodeDaemon(bytes, header.payloadStart, header.payloadEnd),
     );
   }
 
@@ -139,7 +167,11 @@ export class IpvsClient {
     return this.getOne(IPVS_CMD.GET_INFO, 'GET_INFO', daemonCodec.decodeInfo);
   }
 
-  private getOne<T>(command: number, operation: string, decode: (bytes: Uint8Array, start: number, end: number) => T): T {
+  private getOne<T>(
+    command: number,
+    operation: string,
+    decode: (bytes: Uint8Array, start: number, end: number) => T,
+  ): T {
     const values: T[] = [];
     const failure = this.get(
       command,
@@ -148,11 +180,16 @@ export class IpvsClient {
     );
     const value = values[0];
     if (failure !== undefined) throw kernelError(operation, '', failure);
-    if (value === undefined) throw new PointsmanError('KERNEL_PROTOCOL', `${operation}: an answer without data`);
+    if (value === undefined)
+      throw new PointsmanError('KERNEL_PROTOCOL', `${operation}: an answer without data`);
     return value;
   }
 
-  private get(command: number, build: (writer: MessageWriter) => void, onData: (message: DataMessage) => void): BatchFailure | undefined {
+  private get(
+    command: number,
+    build: (writer: MessageWriter) => void,
+    onData: (message: DataMessage) => void,
+  ): BatchFailure | undefined {
     const writer = this.writes.begin(this.familyId, 0);
     codec.writeCommand(writer, command);
     build(writer);
@@ -233,15 +270,27 @@ export function formatOperationObject(operation: IpvsOperation): string {
   }
 }
 
-function collect(failures: IpvsFailure[], batch: readonly IpvsOperation[], refused: readonly BatchFailure[]): void {
+function collect(
+  failures: IpvsFailure[],
+  batch: readonly IpvsOperation[],
+  refused: readonly BatchFailure[],
+): void {
   for (const failure of refused) {
     const operation = batch[failure.index];
     if (operation === undefined) throw new Error('a failure outside its batch');
-    failures.push({ operation, error: kernelError(operation.op, formatOperationObject(operation), failure, operation) });
+    failures.push({
+      operation,
+      error: kernelError(operation.op, formatOperationObject(operation), failure, operation),
+    });
   }
 }
 
-function kernelError(name: string, object: string, failure: BatchFailure, operation?: IpvsOperation): KernelError {
+function kernelError(
+  name: string,
+  object: string,
+  failure: BatchFailure,
+  operation?: IpvsOperation,
+): KernelError {
   const text = failure.text === '' ? hint(failure.errno, operation) : failure.text;
   return new KernelError(name, object, failure.errno, errnoName(failure.errno), text);
 }
@@ -253,7 +302,8 @@ function hint(errno: number, operation: IpvsOperation | undefined): string {
   switch (operation?.op) {
     case 'NEW_SERVICE':
     case 'SET_SERVICE':
-      if (name === 'ENOENT') return `scheduler "${operation.service.scheduler}" is not there; load ip_vs_${operation.service.scheduler}`;
+      if (name === 'ENOENT')
+        return `scheduler "${operation.service.scheduler}" is not there; load ip_vs_${operation.service.scheduler}`;
       if (name === 'EEXIST') return 'such a virtual server exists already';
       if (name === 'ESRCH') return 'there is no such virtual server';
       return '';

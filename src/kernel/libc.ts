@@ -75,7 +75,11 @@ interface Koffi {
   load(path: string | null): { func(definition: string): (...args: unknown[]) => number };
   errno(value?: number): number;
   node: {
-    poll(fd: number, options: { readable: boolean }, callback: (status: number, events: number) => void): KoffiPoll;
+    poll(
+      fd: number,
+      options: { readable: boolean },
+      callback: (status: number, events: number) => void,
+    ): KoffiPoll;
   };
 }
 
@@ -87,9 +91,23 @@ interface Libc {
   listen(fd: Fd, backlog: number): number;
   accept4(fd: Fd, address: Uint8Array | null, length: Uint8Array | null, flags: number): number;
   send(fd: Fd, data: Uint8Array, length: number, flags: number): number;
-  sendto(fd: Fd, data: Uint8Array, length: number, flags: number, address: Uint8Array, addressLength: number): number;
+  sendto(
+    fd: Fd,
+    data: Uint8Array,
+    length: number,
+    flags: number,
+    address: Uint8Array,
+    addressLength: number,
+  ): number;
   recv(fd: Fd, data: Uint8Array, length: number, flags: number): number;
-  recvfrom(fd: Fd, data: Uint8Array, length: number, flags: number, address: Uint8Array, addressLength: Uint8Array): number;
+  recvfrom(
+    fd: Fd,
+    data: Uint8Array,
+    length: number,
+    flags: number,
+    address: Uint8Array,
+    addressLength: Uint8Array,
+  ): number;
   setsockopt(fd: Fd, level: number, name: number, value: Uint8Array, length: number): number;
   getsockopt(fd: Fd, level: number, name: number, value: Uint8Array, length: Uint8Array): number;
   poll(fds: Uint8Array, count: number, timeoutMs: number): number;
@@ -130,6 +148,15 @@ function libc(): Libc {
     unshare: c.func('int unshare(int flags)'),
   };
   return loaded;
+}
+
+/**
+ * Loads koffi into this thread. The main thread calls it before it starts a worker that watches descriptors: koffi closes a
+ * watcher that is still open when its thread ends by a callback in its own library, which Node has unmapped by then unless
+ * another thread holds it too. Without that, the end of such a worker is a segmentation fault (exit code 139).
+ */
+export function holdLibrary(): void {
+  libc();
 }
 
 function result(c: Libc, value: number): CallResult {
@@ -242,7 +269,11 @@ export function unshare(flags: number): CallResult {
  * call `restart()` if an error was reported. Does not keep the process alive. What `onReadable` throws goes to `onError`,
  * because an exception that leaves koffi's callback stops Node's loop.
  */
-export function watchReadable(fd: Fd, onReadable: () => void, onError: (error: unknown) => void): PollWatcher {
+export function watchReadable(
+  fd: Fd,
+  onReadable: () => void,
+  onError: (error: unknown) => void,
+): PollWatcher {
   const onEvent = (): void => {
     try {
       onReadable();
@@ -265,12 +296,51 @@ export function watchReadable(fd: Fd, onReadable: () => void, onError: (error: u
 }
 
 const ERRNO_NAMES: Readonly<Record<number, string>> = {
-  1: 'EPERM', 2: 'ENOENT', 3: 'ESRCH', 4: 'EINTR', 5: 'EIO', 6: 'ENXIO', 7: 'E2BIG', 9: 'EBADF', 11: 'EAGAIN', 12: 'ENOMEM',
-  13: 'EACCES', 14: 'EFAULT', 16: 'EBUSY', 17: 'EEXIST', 19: 'ENODEV', 20: 'ENOTDIR', 22: 'EINVAL', 23: 'ENFILE', 24: 'EMFILE',
-  28: 'ENOSPC', 32: 'EPIPE', 33: 'EDOM', 34: 'ERANGE', 71: 'EPROTO', 74: 'EBADMSG', 75: 'EOVERFLOW', 88: 'ENOTSOCK', 90: 'EMSGSIZE',
-  92: 'ENOPROTOOPT', 93: 'EPROTONOSUPPORT', 95: 'EOPNOTSUPP', 97: 'EAFNOSUPPORT', 98: 'EADDRINUSE', 99: 'EADDRNOTAVAIL',
-  100: 'ENETDOWN', 101: 'ENETUNREACH', 103: 'ECONNABORTED', 104: 'ECONNRESET', 105: 'ENOBUFS', 107: 'ENOTCONN', 110: 'ETIMEDOUT',
-  111: 'ECONNREFUSED', 113: 'EHOSTUNREACH', 115: 'EINPROGRESS', 132: 'ERFKILL',
+  1: 'EPERM',
+  2: 'ENOENT',
+  3: 'ESRCH',
+  4: 'EINTR',
+  5: 'EIO',
+  6: 'ENXIO',
+  7: 'E2BIG',
+  9: 'EBADF',
+  11: 'EAGAIN',
+  12: 'ENOMEM',
+  13: 'EACCES',
+  14: 'EFAULT',
+  16: 'EBUSY',
+  17: 'EEXIST',
+  19: 'ENODEV',
+  20: 'ENOTDIR',
+  22: 'EINVAL',
+  23: 'ENFILE',
+  24: 'EMFILE',
+  28: 'ENOSPC',
+  32: 'EPIPE',
+  33: 'EDOM',
+  34: 'ERANGE',
+  71: 'EPROTO',
+  74: 'EBADMSG',
+  75: 'EOVERFLOW',
+  88: 'ENOTSOCK',
+  90: 'EMSGSIZE',
+  92: 'ENOPROTOOPT',
+  93: 'EPROTONOSUPPORT',
+  95: 'EOPNOTSUPP',
+  97: 'EAFNOSUPPORT',
+  98: 'EADDRINUSE',
+  99: 'EADDRNOTAVAIL',
+  100: 'ENETDOWN',
+  101: 'ENETUNREACH',
+  103: 'ECONNABORTED',
+  104: 'ECONNRESET',
+  105: 'ENOBUFS',
+  107: 'ENOTCONN',
+  110: 'ETIMEDOUT',
+  111: 'ECONNREFUSED',
+  113: 'EHOSTUNREACH',
+  115: 'EINPROGRESS',
+  132: 'ERFKILL',
 };
 
 /** The name of a positive errno ("EEXIST"), or "errno N" for one without a name here. */

@@ -42,8 +42,16 @@ interface PortSpec {
 }
 
 function virtualServer(spec: PortSpec): VirtualServer {
-  const realServers: RealServer[] = (spec.endpoints ?? []).map((text) => ({ address: ip(text), port: 8080, weight: 1, isLocal: false }));
-  const selection = realServers.length > 0 ? ({ verdict: 'forward', realServers } as const) : ({ verdict: 'reject' } as const);
+  const realServers: RealServer[] = (spec.endpoints ?? []).map((text) => ({
+    address: ip(text),
+    port: 8080,
+    weight: 1,
+    isLocal: false,
+  }));
+  const selection =
+    realServers.length > 0
+      ? ({ verdict: 'forward', realServers } as const)
+      : ({ verdict: 'reject' } as const);
   const address = spec.address === undefined ? null : ip(spec.address);
   const family: Family = spec.address?.includes(':') ? 'IPv6' : 'IPv4';
   return {
@@ -97,7 +105,10 @@ describe('the IPVS backend', () => {
     const { kernel, backend } = makeBackend();
     const report = await backend.apply(change([WEB], true));
     expect(report.failed).toEqual([]);
-    const lines = kernel.dump().split('\n').filter((line) => !line.startsWith('rule'));
+    const lines = kernel
+      .dump()
+      .split('\n')
+      .filter((line) => !line.startsWith('rule'));
     expect(lines).toEqual([
       'address 172.30.0.41',
       'rs TCP 172.30.0.41:80 -> 10.0.0.1:8080 1',
@@ -133,9 +144,13 @@ describe('the IPVS backend', () => {
   });
 
   it('sends a handful of messages and lists nothing when an endpoint is added', async () => {
-    const others = Array.from({ length: 200 }, (_, i) => plan(`s${i}`, [{ address: `172.30.1.${i + 1}`, endpoints: ['10.0.0.9'] }]));
+    const others = Array.from({ length: 200 }, (_, i) =>
+      plan(`s${i}`, [{ address: `172.30.1.${i + 1}`, endpoints: ['10.0.0.9'] }]),
+    );
     const { kernel, backend } = await started(WEB, ...others);
-    await backend.apply(change([plan('web', [{ address: '172.30.0.41', endpoints: ['10.0.0.1', '10.0.0.2', '10.0.0.3'] }])]));
+    await backend.apply(
+      change([plan('web', [{ address: '172.30.0.41', endpoints: ['10.0.0.1', '10.0.0.2', '10.0.0.3'] }])]),
+    );
     expect(kernel.writes).toEqual(['NEW_DEST TCP 172.30.0.41:80 -> 10.0.0.3:8080']);
     expect(kernel.lists).toEqual([]);
   });
@@ -151,14 +166,38 @@ describe('the IPVS backend', () => {
 
   it('changes scheduler and affinity in place', async () => {
     const { kernel, backend } = await started(WEB);
-    await backend.apply(change([plan('web', [{ address: '172.30.0.41', endpoints: ['10.0.0.1', '10.0.0.2'], scheduler: 'sh', affinitySeconds: 60 }])]));
+    await backend.apply(
+      change([
+        plan('web', [
+          {
+            address: '172.30.0.41',
+            endpoints: ['10.0.0.1', '10.0.0.2'],
+            scheduler: 'sh',
+            affinitySeconds: 60,
+          },
+        ]),
+      ]),
+    );
     expect(kernel.writes).toEqual(['SET_SERVICE TCP 172.30.0.41:80']);
-    expect(kernel.table.get('TCP 172.30.0.41:80')?.service).toMatchObject({ scheduler: 'sh', flags: 1, timeoutSeconds: 60 });
+    expect(kernel.table.get('TCP 172.30.0.41:80')?.service).toMatchObject({
+      scheduler: 'sh',
+      flags: 1,
+      timeoutSeconds: 60,
+    });
   });
 
   it('leaves a foreign virtual server on a key that it needs alone, and reports it', async () => {
     const { kernel, backend } = makeBackend();
-    const foreign = { family: 'IPv4', protocol: 6, address: ip('172.30.0.41'), port: 80, scheduler: 'wlc', flags: 0, timeoutSeconds: 0, netmask: 0xffffffff } as const;
+    const foreign = {
+      family: 'IPv4',
+      protocol: 6,
+      address: ip('172.30.0.41'),
+      port: 80,
+      scheduler: 'wlc',
+      flags: 0,
+      timeoutSeconds: 0,
+      netmask: 0xffffffff,
+    } as const;
     await kernel.applyIpvs([{ op: 'NEW_SERVICE', service: foreign }]);
     const other = plan('other', [{ address: '172.30.0.42', endpoints: ['10.0.0.1'] }]);
     const report = await backend.apply(change([WEB, other], true));
@@ -171,7 +210,16 @@ describe('the IPVS backend', () => {
 
   it('does not put servers into a virtual server that somebody else made at the same moment, and takes the key when it is free', async () => {
     const { kernel, backend } = await started();
-    const foreign = { family: 'IPv4', protocol: 6, address: ip('172.30.0.41'), port: 80, scheduler: 'wlc', flags: 0, timeoutSeconds: 0, netmask: 0xffffffff } as const;
+    const foreign = {
+      family: 'IPv4',
+      protocol: 6,
+      address: ip('172.30.0.41'),
+      port: 80,
+      scheduler: 'wlc',
+      flags: 0,
+      timeoutSeconds: 0,
+      netmask: 0xffffffff,
+    } as const;
     await kernel.applyIpvs([{ op: 'NEW_SERVICE', service: foreign }]);
     expect((await backend.apply(change([WEB]))).failed).toEqual([WEB.key]);
     expect(kernel.table.get('TCP 172.30.0.41:80')?.destinations.size).toBe(0);
@@ -190,7 +238,11 @@ describe('the IPVS backend', () => {
     ['an address', 'BIND'],
   ])('goes on with other Services when %s is refused, and puts it right on retry', async (_, verb) => {
     const { kernel, backend } = await started();
-    kernel.faults.push({ matches: (write) => write.startsWith(verb) && write.includes('172.30.0.41'), errno: 'ENOMEM', times: 1 });
+    kernel.faults.push({
+      matches: (write) => write.startsWith(verb) && write.includes('172.30.0.41'),
+      errno: 'ENOMEM',
+      times: 1,
+    });
     const other = plan('other', [{ address: '172.30.0.42', endpoints: ['10.0.0.1'] }]);
     const report = await backend.apply(change([WEB, other]));
     expect(report.failed).toEqual([WEB.key]);
@@ -213,8 +265,20 @@ describe('the IPVS backend', () => {
   });
 
   it('removes what an earlier run left and nothing that others made', async () => {
-    const { kernel } = await started(WEB, plan('old', [{ address: '172.30.0.99', endpoints: ['10.0.0.9'] }, { nodePort: 30099 }]));
-    const foreign = { family: 'IPv4', protocol: 17, address: ip('192.0.2.1'), port: 53, scheduler: 'rr', flags: 0, timeoutSeconds: 0, netmask: 0xffffffff } as const;
+    const { kernel } = await started(
+      WEB,
+      plan('old', [{ address: '172.30.0.99', endpoints: ['10.0.0.9'] }, { nodePort: 30099 }]),
+    );
+    const foreign = {
+      family: 'IPv4',
+      protocol: 17,
+      address: ip('192.0.2.1'),
+      port: 53,
+      scheduler: 'rr',
+      flags: 0,
+      timeoutSeconds: 0,
+      netmask: 0xffffffff,
+    } as const;
     await kernel.applyIpvs([{ op: 'NEW_SERVICE', service: foreign }]);
     kernel.addresses?.add(ip('192.0.2.7'));
     const restarted = new IpvsBackend(kernel, NODE.families, SETTINGS);
@@ -230,10 +294,15 @@ describe('the IPVS backend', () => {
     const young = plan('aa-young', [{ address: '172.30.0.41', endpoints: ['10.0.0.2'] }], 2);
     const { kernel, backend } = await started(young);
     await backend.apply(change([old]));
-    expect([...(kernel.table.get('TCP 172.30.0.41:80')?.destinations.keys() ?? [])]).toEqual(['10.0.0.1:8080']);
+    expect([...(kernel.table.get('TCP 172.30.0.41:80')?.destinations.keys() ?? [])]).toEqual([
+      '10.0.0.1:8080',
+    ]);
     kernel.writes = [];
     await backend.apply(change([old.key]));
-    expect(kernel.writes).toEqual(['NEW_DEST TCP 172.30.0.41:80 -> 10.0.0.2:8080', 'DEL_DEST TCP 172.30.0.41:80 -> 10.0.0.1:8080']);
+    expect(kernel.writes).toEqual([
+      'NEW_DEST TCP 172.30.0.41:80 -> 10.0.0.2:8080',
+      'DEL_DEST TCP 172.30.0.41:80 -> 10.0.0.1:8080',
+    ]);
   });
 
   it('writes nothing before the first complete change', async () => {
@@ -251,24 +320,41 @@ describe('the IPVS backend', () => {
       affinitySeconds: fc.constantFrom(0, 60),
     });
     const endpoints = fc.uniqueArray(fc.constantFrom('1', '2', '3'), { maxLength: 3 });
-    const step = fc.record({ name: fc.constantFrom('a', 'b', 'c'), specs: fc.option(fc.array(fc.tuple(spec, endpoints), { maxLength: 3 })), fault: fc.constantFrom('', 'NEW', 'ADD', 'BIND', 'DEL', 'UNBIND') });
+    const step = fc.record({
+      name: fc.constantFrom('a', 'b', 'c'),
+      specs: fc.option(fc.array(fc.tuple(spec, endpoints), { maxLength: 3 })),
+      fault: fc.constantFrom('', 'NEW', 'ADD', 'BIND', 'DEL', 'UNBIND'),
+    });
     await fc.assert(
       fc.asyncProperty(fc.array(step, { maxLength: 6 }), async (steps) => {
         const { kernel, backend } = await started();
         const plans = new Map<string, ServicePlan>();
         for (const { name, specs, fault } of steps) {
           const key = serviceKey('default', name);
-          const next = specs === null ? null : plan(name, distinct(specs).map(([each, hosts]) => ({
-            ...(each.address === undefined ? { nodePort: each.nodePort } : { address: each.address }),
-            protocol: each.protocol, scheduler: each.scheduler, affinitySeconds: each.affinitySeconds,
-            endpoints: hosts.map((host) => (each.address?.includes(':') ? `fd10::${host}` : `10.0.0.${host}`)),
-          })), name.charCodeAt(0));
+          const next =
+            specs === null
+              ? null
+              : plan(
+                  name,
+                  distinct(specs).map(([each, hosts]) => ({
+                    ...(each.address === undefined ? { nodePort: each.nodePort } : { address: each.address }),
+                    protocol: each.protocol,
+                    scheduler: each.scheduler,
+                    affinitySeconds: each.affinitySeconds,
+                    endpoints: hosts.map((host) =>
+                      each.address?.includes(':') ? `fd10::${host}` : `10.0.0.${host}`,
+                    ),
+                  })),
+                  name.charCodeAt(0),
+                );
           if (next === null) plans.delete(name);
           else plans.set(name, next);
-          if (fault !== '') kernel.faults.push({ matches: (write) => write.startsWith(fault), errno: 'ENOMEM', times: 1 });
+          if (fault !== '')
+            kernel.faults.push({ matches: (write) => write.startsWith(fault), errno: 'ENOMEM', times: 1 });
           let report = await backend.apply(change([next ?? key]));
           kernel.faults.length = 0;
-          for (let i = 0; report.failed.length + report.leftovers.length > 0 && i < 3; i++) report = await backend.retry(report.failed);
+          for (let i = 0; report.failed.length + report.leftovers.length > 0 && i < 3; i++)
+            report = await backend.retry(report.failed);
           expect(report.failed).toEqual([]);
         }
         const clean = await started(...plans.values());
@@ -283,6 +369,12 @@ describe('the IPVS backend', () => {
 });
 
 /** One entry per frontend: the API and the compiler never give two of the same. */
-function distinct<T extends { address: string | undefined; nodePort: number; protocol: string }, U>(specs: readonly (readonly [T, U])[]): (readonly [T, U])[] {
-  return [...new Map(specs.map((each) => [`${each[0].address ?? each[0].nodePort} ${each[0].protocol}`, each])).values()];
+function distinct<T extends { address: string | undefined; nodePort: number; protocol: string }, U>(
+  specs: readonly (readonly [T, U])[],
+): (readonly [T, U])[] {
+  return [
+    ...new Map(
+      specs.map((each) => [`${each[0].address ?? each[0].nodePort} ${each[0].protocol}`, each]),
+    ).values(),
+  ];
 }

@@ -94,7 +94,8 @@ export class IpvsBackend implements Backend {
       this.adopt(await observe(this.port, this.families));
     }
     this.node = change.node;
-    let operations = applySwitches(this.port, this.settings) + (await applyTimeouts(this.port, this.settings.timeouts));
+    let operations =
+      applySwitches(this.port, this.settings) + (await applyTimeouts(this.port, this.settings.timeouts));
     if (this.observed !== null) operations += await this.createContainers(this.observed);
     const keys = await this.render(change);
     operations += await this.ensureRules(keys);
@@ -164,7 +165,8 @@ export class IpvsBackend implements Backend {
   /** Renders what changed and settles who owns what; returns the Services to write, in order. */
   private async render(change: PlanChange): Promise<ServiceKey[]> {
     const services = new Map(change.services);
-    if (change.isComplete) for (const key of this.desired.keys()) if (!services.has(key)) services.set(key, null);
+    if (change.isComplete)
+      for (const key of this.desired.keys()) if (!services.has(key)) services.set(key, null);
     const critical = new Set<ServiceKey>();
     const present = new Set<ServiceKey>();
     const gone = new Set<ServiceKey>();
@@ -198,13 +200,18 @@ export class IpvsBackend implements Backend {
 
   private async runSteps(keys: readonly ServiceKey[], isRepair = false): Promise<number> {
     let operations = 0;
-    for (let at = 0; at < keys.length; ) {
+    for (let at = 0; at < keys.length;) {
       const step: ServiceKey[] = [];
-      for (let weight = 0; at < keys.length && step.length < STEP_SERVICES && weight < STEP_REAL_SERVERS; at++) {
+      for (
+        let weight = 0;
+        at < keys.length && step.length < STEP_SERVICES && weight < STEP_REAL_SERVERS;
+        at++
+      ) {
         const key = keys[at];
         if (key === undefined) break;
         step.push(key);
-        for (const { realServers } of this.desired.get(key)?.virtualServers ?? []) weight += realServers.length;
+        for (const { realServers } of this.desired.get(key)?.virtualServers ?? [])
+          weight += realServers.length;
       }
       operations += await this.runStep(step, isRepair);
       if (at < keys.length) await this.settings.nextTurn();
@@ -224,12 +231,14 @@ export class IpvsBackend implements Backend {
       this.ledger.settle(key, next, delta);
       for (const virtualServer of next?.virtualServers ?? []) {
         const diff = diffVirtualServer(this.applied.get(virtualServer.id), virtualServer);
-        if (diff.service !== null || diff.add.length > 0 || diff.remove.length > 0) changed.set(virtualServer.id, diff);
+        if (diff.service !== null || diff.add.length > 0 || diff.remove.length > 0)
+          changed.set(virtualServer.id, diff);
         if (isRepair) addAll(delta, virtualServer);
       }
       if (isRepair) for (const member of next?.members ?? []) delta.addMembers.set(member.id, member);
       for (const { id, service } of previous.virtualServers) {
-        if (this.ledger.ownerOf(id) === undefined && this.applied.has(id)) deleted.push({ op: 'DEL_SERVICE', service });
+        if (this.ledger.ownerOf(id) === undefined && this.applied.has(id))
+          deleted.push({ op: 'DEL_SERVICE', service });
       }
     }
     this.skipPresent(delta);
@@ -242,7 +251,10 @@ export class IpvsBackend implements Backend {
     return outcome.operations + (again.length > 0 ? await this.runStep(again, false) : 0);
   }
 
-  private async attempt(keys: readonly ServiceKey[], step: Parameters<typeof runStep>[1]): Promise<StepOutcome | null> {
+  private async attempt(
+    keys: readonly ServiceKey[],
+    step: Parameters<typeof runStep>[1],
+  ): Promise<StepOutcome | null> {
     try {
       return await runStep(this.port, step);
     } catch (error) {
@@ -250,7 +262,8 @@ export class IpvsBackend implements Backend {
       // The outcome is unknown: what we tried counts as ours and is read again by `retry`.
       for (const id of step.changed.keys()) {
         const service = this.findService(keys, id);
-        if (service !== undefined && !this.applied.has(id)) this.applied.set(id, { service, destinations: [] });
+        if (service !== undefined && !this.applied.has(id))
+          this.applied.set(id, { service, destinations: [] });
       }
       this.leftovers.addStep(step.delta, step.deleted);
       for (const key of keys) this.note(key, refusedProblem(key, 'its virtual servers', error));
@@ -260,7 +273,9 @@ export class IpvsBackend implements Backend {
 
   private findService(keys: readonly ServiceKey[], id: string): AppliedVirtualServer['service'] | undefined {
     for (const key of keys) {
-      const found = this.ledger.effectiveOf(key).virtualServers.find((virtualServer) => virtualServer.id === id);
+      const found = this.ledger
+        .effectiveOf(key)
+        .virtualServers.find((virtualServer) => virtualServer.id === id);
       if (found !== undefined) return found.service;
     }
     return undefined;
@@ -270,7 +285,8 @@ export class IpvsBackend implements Backend {
   private skipPresent(delta: LedgerDelta): void {
     if (this.observed === null) return;
     for (const id of delta.addMembers.keys()) if (this.observed.members.has(id)) delta.addMembers.delete(id);
-    for (const address of delta.addAddresses) if (this.observed.addresses?.has(address)) delta.addAddresses.delete(address);
+    for (const address of delta.addAddresses)
+      if (this.observed.addresses?.has(address)) delta.addAddresses.delete(address);
   }
 
   private settleDeletion(operation: IpvsOperation, outcome: StepOutcome): void {
@@ -281,16 +297,26 @@ export class IpvsBackend implements Backend {
   }
 
   /** Remembers what the kernel holds after the step; returns Services that must be settled again because a key turned out foreign. */
-  private settleCreations(changed: ReadonlyMap<string, VirtualServerDiff>, outcome: StepOutcome): ServiceKey[] {
+  private settleCreations(
+    changed: ReadonlyMap<string, VirtualServerDiff>,
+    outcome: StepOutcome,
+  ): ServiceKey[] {
     const again: ServiceKey[] = [];
     for (const [id, diff] of changed) {
       const key = this.ledger.ownerOf(id);
       const error = outcome.failedVirtualServers.get(id);
-      const virtualServer = key === undefined ? undefined : this.ledger.effectiveOf(key).virtualServers.find((each) => each.id === id);
+      const virtualServer =
+        key === undefined
+          ? undefined
+          : this.ledger.effectiveOf(key).virtualServers.find((each) => each.id === id);
       if (key === undefined || virtualServer === undefined) continue;
       if (error === undefined) {
         this.applied.set(id, { service: virtualServer.service, destinations: virtualServer.realServers });
-      } else if (diff.service?.op === 'NEW_SERVICE' && error.operation === 'NEW_SERVICE' && error.errno === EEXIST) {
+      } else if (
+        diff.service?.op === 'NEW_SERVICE' &&
+        error.operation === 'NEW_SERVICE' &&
+        error.errno === EEXIST
+      ) {
         this.foreign.add(id);
         again.push(key);
       } else {
@@ -301,7 +327,10 @@ export class IpvsBackend implements Backend {
   }
 
   /** What is wanted and was refused fails its Services; what is not wanted and could not be removed is left over. */
-  private noteMemberFailures(keys: readonly ServiceKey[], { failedMembers, failedAddresses }: StepOutcome): void {
+  private noteMemberFailures(
+    keys: readonly ServiceKey[],
+    { failedMembers, failedAddresses }: StepOutcome,
+  ): void {
     if (failedMembers.length === 0 && failedAddresses.length === 0) return;
     const refused = new Map<string, KernelError>();
     for (const { set, family, member, error } of failedMembers) {
@@ -331,7 +360,8 @@ export class IpvsBackend implements Backend {
 
   private note(key: ServiceKey, problem: Problem): void {
     const problems = this.refused.get(key) ?? [];
-    if (!problems.some(({ message }) => message === problem.message)) this.refused.set(key, [...problems, problem]);
+    if (!problems.some(({ message }) => message === problem.message))
+      this.refused.set(key, [...problems, problem]);
   }
 
   /** Reads what the kernel holds for one Service: what is there and not known as ours is somebody else's. */
@@ -375,7 +405,8 @@ export class IpvsBackend implements Backend {
       else this.keepRulesOf(member);
     }
     for (const address of state.addresses ?? []) {
-      if (!this.ledger.hasAddress(address) && provenance.isOurAddress(address)) delta.removeAddresses.add(address);
+      if (!this.ledger.hasAddress(address) && provenance.isOurAddress(address))
+        delta.removeAddresses.add(address);
     }
     const deleted: IpvsOperation[] = [];
     for (const [id, { service }] of this.applied) {
@@ -396,7 +427,8 @@ export class IpvsBackend implements Backend {
     for (const key of keys) {
       const desired = this.desired.get(key);
       for (const member of desired?.members ?? []) coming.get(member.family)?.add(member.set);
-      for (const { members } of desired?.virtualServers ?? []) for (const member of members) coming.get(member.family)?.add(member.set);
+      for (const { members } of desired?.virtualServers ?? [])
+        for (const member of members) coming.get(member.family)?.add(member.set);
     }
     for (const { set, family } of this.observed?.members.values() ?? []) coming.get(family)?.add(set);
     let operations = 0;
@@ -427,4 +459,3 @@ function addAll(delta: LedgerDelta, virtualServer: DesiredVirtualServer): void {
   for (const member of virtualServer.members) delta.addMembers.set(member.id, member);
   if (virtualServer.isBound) delta.addAddresses.add(virtualServer.service.address);
 }
-

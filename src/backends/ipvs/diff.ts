@@ -23,18 +23,29 @@ export interface VirtualServerDiff {
 const NOTHING: VirtualServerDiff = { service: null, add: [], remove: [] };
 
 /** What turns `applied` into `desired`. Nothing is deleted and made again that can be changed in place: connections live on. */
-export function diffVirtualServer(applied: AppliedVirtualServer | undefined, desired: DesiredVirtualServer): VirtualServerDiff {
+export function diffVirtualServer(
+  applied: AppliedVirtualServer | undefined,
+  desired: DesiredVirtualServer,
+): VirtualServerDiff {
   const { service } = desired;
   if (applied === undefined) {
     return {
       service: { op: 'NEW_SERVICE', service },
-      add: desired.realServers.map((server) => ({ op: 'NEW_DEST', service, destination: destinationOf(server) })),
+      add: desired.realServers.map((server) => ({
+        op: 'NEW_DEST',
+        service,
+        destination: destinationOf(server),
+      })),
       remove: [],
     };
   }
-  const change: IpvsOperation | null = sameSettings(applied.service, service) ? null : { op: 'SET_SERVICE', service };
+  const change: IpvsOperation | null = sameSettings(applied.service, service)
+    ? null
+    : { op: 'SET_SERVICE', service };
   const { add, remove } = diffDestinations(applied, desired);
-  return change === null && add.length === 0 && remove.length === 0 ? NOTHING : { service: change, add, remove };
+  return change === null && add.length === 0 && remove.length === 0
+    ? NOTHING
+    : { service: change, add, remove };
 }
 
 function sameSettings(a: ServiceSettings, b: ServiceSettings): boolean {
@@ -47,7 +58,10 @@ function sameSettings(a: ServiceSettings, b: ServiceSettings): boolean {
   );
 }
 
-function diffDestinations(applied: AppliedVirtualServer, desired: DesiredVirtualServer): Pick<VirtualServerDiff, 'add' | 'remove'> {
+function diffDestinations(
+  applied: AppliedVirtualServer,
+  desired: DesiredVirtualServer,
+): Pick<VirtualServerDiff, 'add' | 'remove'> {
   const { service } = desired;
   const add: IpvsOperation[] = [];
   const remove: IpvsOperation[] = [];
@@ -57,8 +71,10 @@ function diffDestinations(applied: AppliedVirtualServer, desired: DesiredVirtual
     const old = present.get(id);
     present.delete(id);
     if (old === undefined) add.push({ op: 'NEW_DEST', service, destination: destinationOf(server) });
-    else if (old.weight !== server.weight) add.push({ op: 'SET_DEST', service, destination: destinationOf(server) });
+    else if (old.weight !== server.weight)
+      add.push({ op: 'SET_DEST', service, destination: destinationOf(server) });
   }
-  for (const { address, port } of present.values()) remove.push({ op: 'DEL_DEST', service, destination: { address, port } });
+  for (const { address, port } of present.values())
+    remove.push({ op: 'DEL_DEST', service, destination: { address, port } });
   return { add, remove };
 }

@@ -30,7 +30,12 @@ export class KernelPort implements IpvsKernelPort {
   private readonly tools: ReadonlyMap<Family, Iptables>;
   private linkIndex: number | null = null;
 
-  private constructor(ipvs: IpvsClient, sets: IpsetClient, links: RtnetlinkClient, tools: ReadonlyMap<Family, Iptables>) {
+  private constructor(
+    ipvs: IpvsClient,
+    sets: IpsetClient,
+    links: RtnetlinkClient,
+    tools: ReadonlyMap<Family, Iptables>,
+  ) {
     this.ipvs = ipvs;
     this.sets = sets;
     this.links = links;
@@ -93,7 +98,9 @@ export class KernelPort implements IpvsKernelPort {
     this.linkIndex = link?.index ?? null;
     if (link === null) return null;
     const addresses = await this.links.addresses({ linkIndex: link.index });
-    return addresses.map(({ address }) => address).filter((address) => !isLoopback(address) && !isIpv6LinkLocal(address));
+    return addresses
+      .map(({ address }) => address)
+      .filter((address) => !isLoopback(address) && !isIpv6LinkLocal(address));
   }
 
   async rules(family: Family): Promise<KernelRules> {
@@ -142,7 +149,8 @@ export class KernelPort implements IpvsKernelPort {
   ): Promise<MemberFailure[]> {
     const failures: MemberFailure[] = [];
     for (const { set, family, members } of changes) {
-      for (const { member, error } of await change(kernelSetName(set, family), members)) failures.push({ set, family, member, error });
+      for (const { member, error } of await change(kernelSetName(set, family), members))
+        failures.push({ set, family, member, error });
     }
     return failures;
   }

@@ -24,7 +24,12 @@ export interface LedgerDelta {
 }
 
 export function emptyDelta(): LedgerDelta {
-  return { addMembers: new Map(), removeMembers: new Map(), addAddresses: new Set(), removeAddresses: new Set() };
+  return {
+    addMembers: new Map(),
+    removeMembers: new Map(),
+    addAddresses: new Set(),
+    removeAddresses: new Set(),
+  };
 }
 
 const NOTHING: Effective = { virtualServers: [], members: [] };
@@ -65,7 +70,8 @@ export class Ledger {
 
   /** Takes out what the Service does not own, and what `isForeign` says belongs to somebody outside. */
   restrict(desired: DesiredService, isForeign: (id: string) => boolean): Effective {
-    const isOurs = ({ id }: DesiredVirtualServer): boolean => this.claims.ownerOf(id) === desired.key && !isForeign(id);
+    const isOurs = ({ id }: DesiredVirtualServer): boolean =>
+      this.claims.ownerOf(id) === desired.key && !isForeign(id);
     // The usual case shares the desired state instead of copying it.
     return desired.virtualServers.every(isOurs)
       ? desired
@@ -126,7 +132,9 @@ export class Ledger {
   }
 }
 
-function* references(state: Effective): Generator<{ member: DesiredMember | null; address: IpAddress | null }> {
+function* references(
+  state: Effective,
+): Generator<{ member: DesiredMember | null; address: IpAddress | null }> {
   for (const member of state.members) yield { member, address: null };
   for (const virtualServer of state.virtualServers) {
     for (const member of virtualServer.members) yield { member, address: null };

@@ -26,7 +26,9 @@ export class Leftovers {
     const delta = emptyDelta();
     for (const [id, member] of this.members) if (!ledger.hasMember(id)) delta.removeMembers.set(id, member);
     for (const address of this.addresses) if (!ledger.hasAddress(address)) delta.removeAddresses.add(address);
-    const deleted = [...this.services].filter(([id]) => ledger.ownerOf(id) === undefined).map(([, operation]) => operation);
+    const deleted = [...this.services]
+      .filter(([id]) => ledger.ownerOf(id) === undefined)
+      .map(([, operation]) => operation);
     this.services.clear();
     this.members.clear();
     this.addresses.clear();

@@ -57,7 +57,12 @@ export function ownershipMember(service: AddressService): DesiredMember {
   return makeMember('POINTSMAN-VS', family, { address, protocol, port });
 }
 
-function addMember(members: Map<string, DesiredMember>, set: SetName, family: Family, member: SetMember): void {
+function addMember(
+  members: Map<string, DesiredMember>,
+  set: SetName,
+  family: Family,
+  member: SetMember,
+): void {
   const made = makeMember(set, family, member);
   members.set(made.id, made);
 }

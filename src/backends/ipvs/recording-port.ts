@@ -9,7 +9,16 @@ import { kernelSetName } from './sets.ts';
 
 /** One write that would be made. `kind` groups them for people. */
 export interface PlannedWrite {
-  readonly kind: 'sysctl' | 'link' | 'address' | 'set' | 'member' | 'virtualServer' | 'realServer' | 'rules' | 'timeouts';
+  readonly kind:
+    | 'sysctl'
+    | 'link'
+    | 'address'
+    | 'set'
+    | 'member'
+    | 'virtualServer'
+    | 'realServer'
+    | 'rules'
+    | 'timeouts';
   readonly action: 'add' | 'change' | 'delete';
   /** "TCP 10.96.0.1:443", "KUBE-CLUSTER-IP 10.96.0.1,tcp:443", "net/ipv4/ip_forward = 1". */
   readonly object: string;
@@ -20,7 +29,15 @@ export interface PlannedWrite {
 /** The reads of a kernel on which nothing was ever set up. */
 export const EMPTY_KERNEL: Pick<
   IpvsKernelPort,
-  'services' | 'service' | 'destinations' | 'timeouts' | 'setMembers' | 'boundAddresses' | 'rules' | 'sysctl' | 'hasRandomFully'
+  | 'services'
+  | 'service'
+  | 'destinations'
+  | 'timeouts'
+  | 'setMembers'
+  | 'boundAddresses'
+  | 'rules'
+  | 'sysctl'
+  | 'hasRandomFully'
 > = {
   services: async () => [],
   service: () => undefined,
@@ -78,7 +95,12 @@ export class RecordingPort implements IpvsKernelPort {
   private members(changes: readonly SetChange[], action: 'add' | 'delete'): [] {
     for (const { set, family, members } of changes) {
       for (const member of members) {
-        this.writes.push({ kind: 'member', action, object: `${kernelSetName(set, family)} ${formatMember(member)}`, detail: '' });
+        this.writes.push({
+          kind: 'member',
+          action,
+          object: `${kernelSetName(set, family)} ${formatMember(member)}`,
+          detail: '',
+        });
       }
     }
     return [];
@@ -89,12 +111,14 @@ export class RecordingPort implements IpvsKernelPort {
   }
 
   async bind(addresses: readonly IpAddress[]): Promise<[]> {
-    for (const address of addresses) this.writes.push({ kind: 'address', action: 'add', object: address, detail: 'kube-ipvs0' });
+    for (const address of addresses)
+      this.writes.push({ kind: 'address', action: 'add', object: address, detail: 'kube-ipvs0' });
     return [];
   }
 
   async unbind(addresses: readonly IpAddress[]): Promise<[]> {
-    for (const address of addresses) this.writes.push({ kind: 'address', action: 'delete', object: address, detail: 'kube-ipvs0' });
+    for (const address of addresses)
+      this.writes.push({ kind: 'address', action: 'delete', object: address, detail: 'kube-ipvs0' });
     return [];
   }
 
@@ -114,7 +138,12 @@ function plannedIpvs(operation: IpvsOperation): PlannedWrite {
     case 'SET_SERVICE': {
       const { scheduler, timeoutSeconds } = operation.service;
       const detail = timeoutSeconds > 0 ? `${scheduler} persistent ${timeoutSeconds}` : scheduler;
-      return { kind: 'virtualServer', action: operation.op === 'NEW_SERVICE' ? 'add' : 'change', object, detail };
+      return {
+        kind: 'virtualServer',
+        action: operation.op === 'NEW_SERVICE' ? 'add' : 'change',
+        object,
+        detail,
+      };
     }
     case 'DEL_SERVICE':
       return { kind: 'virtualServer', action: 'delete', object, detail: '' };

@@ -72,14 +72,20 @@ export function renderRules(options: RuleOptions, nonEmpty: ReadonlySet<SetName>
       nat('KUBE-SERVICES', servicesChain(options, rules)),
       nat('KUBE-POSTROUTING', postroutingChain(options, rules)),
       nat('KUBE-NODE-PORT', nodePortChain(rules)),
-      nat('KUBE-LOAD-BALANCER', [...rules.ifAny('KUBE-LOAD-BALANCER-LOCAL', 'dst,dst', '-j RETURN'), '-j KUBE-MARK-MASQ']),
+      nat('KUBE-LOAD-BALANCER', [
+        ...rules.ifAny('KUBE-LOAD-BALANCER-LOCAL', 'dst,dst', '-j RETURN'),
+        '-j KUBE-MARK-MASQ',
+      ]),
       nat('KUBE-MARK-MASQ', [`-j MARK --set-xmark ${mark(options)}/${mark(options)}`]),
       filter('KUBE-FORWARD', [
         `${quoted('kubernetes forwarding rules')} -m mark --mark ${mark(options)}/${mark(options)} -j ACCEPT`,
         `${quoted('kubernetes forwarding conntrack rule')} -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT`,
       ]),
       filter('KUBE-NODE-PORT', [rules.always('KUBE-HEALTH-CHECK-NODE-PORT', 'dst', '-j ACCEPT')]),
-      filter('KUBE-PROXY-FIREWALL', rules.ifAny('KUBE-LOAD-BALANCER-FW', 'dst,dst', '-j KUBE-SOURCE-RANGES-FIREWALL')),
+      filter(
+        'KUBE-PROXY-FIREWALL',
+        rules.ifAny('KUBE-LOAD-BALANCER-FW', 'dst,dst', '-j KUBE-SOURCE-RANGES-FIREWALL'),
+      ),
       filter('KUBE-SOURCE-RANGES-FIREWALL', [
         ...rules.ifAny('KUBE-LOAD-BALANCER-SOURCE-CIDR', 'dst,dst,src', '-j RETURN'),
         ...rules.ifAny('KUBE-LOAD-BALANCER-SOURCE-IP', 'dst,dst,src', '-j RETURN'),
@@ -147,7 +153,8 @@ function servicesChain(options: RuleOptions, rules: RuleWriter): string[] {
 function clusterIpMasquerade(options: RuleOptions, rules: RuleWriter): string[] {
   const notLocal = notLocalMatch(options);
   if (options.masqueradeAll) return rules.ifAny('KUBE-CLUSTER-IP', 'dst,dst', '-j KUBE-MARK-MASQ');
-  if (notLocal !== null) return rules.ifAny('KUBE-CLUSTER-IP', 'dst,dst', '-j KUBE-MARK-MASQ', `${notLocal} `);
+  if (notLocal !== null)
+    return rules.ifAny('KUBE-CLUSTER-IP', 'dst,dst', '-j KUBE-MARK-MASQ', `${notLocal} `);
   // Without a detector only the host itself is known: its packets to a ClusterIP bear a ClusterIP as their source.
   return rules.ifAny('KUBE-CLUSTER-IP', 'src,dst', '-j KUBE-MARK-MASQ');
 }

@@ -7,7 +7,13 @@ import type { Problem } from '../../model/problem.ts';
 import type { SetMember } from '../../kernel/ipset-codec.ts';
 import { formatServiceKey, fullNetmask, PROTOCOL_NUMBER, SERVICE_FLAG } from '../../kernel/ipvs-codec.ts';
 import type { NodeOptions, Selection, ServicePlan, VirtualServer } from '../../plan/plan.ts';
-import { makeMember, type AddressService, type DesiredMember, type DesiredService, type DesiredVirtualServer } from './desired.ts';
+import {
+  makeMember,
+  type AddressService,
+  type DesiredMember,
+  type DesiredService,
+  type DesiredVirtualServer,
+} from './desired.ts';
 import type { SetName } from './sets.ts';
 
 /** The desired state of one Service. The order of everything follows the plan's. */
@@ -17,11 +23,13 @@ export function renderService(plan: ServicePlan, node: NodeOptions): DesiredServ
   for (const virtualServer of plan.virtualServers) {
     switch (virtualServer.kind) {
       case 'ClusterIP':
-        if (virtualServer.address !== null) virtualServers.push(renderClusterIp(virtualServer, virtualServer.address));
+        if (virtualServer.address !== null)
+          virtualServers.push(renderClusterIp(virtualServer, virtualServer.address));
         break;
       case 'NodePort':
         for (const address of node.nodePortAddresses) {
-          if (familyOf(address) === virtualServer.family) virtualServers.push(renderNodePort(virtualServer, address));
+          if (familyOf(address) === virtualServer.family)
+            virtualServers.push(renderNodePort(virtualServer, address));
         }
         break;
       case 'ExternalIP':
@@ -49,11 +57,12 @@ function renderClusterIp(from: VirtualServer, address: IpAddress): DesiredVirtua
   };
 }
 
-const NODE_PORT_SETS: Record<VirtualServer['protocol'], { readonly all: SetName; readonly local: SetName }> = {
-  TCP: { all: 'KUBE-NODE-PORT-TCP', local: 'KUBE-NODE-PORT-LOCAL-TCP' },
-  UDP: { all: 'KUBE-NODE-PORT-UDP', local: 'KUBE-NODE-PORT-LOCAL-UDP' },
-  SCTP: { all: 'KUBE-NODE-PORT-SCTP-HASH', local: 'KUBE-NODE-PORT-LOCAL-SCTP-HASH' },
-};
+const NODE_PORT_SETS: Record<VirtualServer['protocol'], { readonly all: SetName; readonly local: SetName }> =
+  {
+    TCP: { all: 'KUBE-NODE-PORT-TCP', local: 'KUBE-NODE-PORT-LOCAL-TCP' },
+    UDP: { all: 'KUBE-NODE-PORT-UDP', local: 'KUBE-NODE-PORT-LOCAL-UDP' },
+    SCTP: { all: 'KUBE-NODE-PORT-SCTP-HASH', local: 'KUBE-NODE-PORT-LOCAL-SCTP-HASH' },
+  };
 
 function renderNodePort(from: VirtualServer, address: IpAddress): DesiredVirtualServer {
   const service = virtualService(from, address);
@@ -63,7 +72,13 @@ function renderNodePort(from: VirtualServer, address: IpAddress): DesiredVirtual
   const sets = NODE_PORT_SETS[from.protocol];
   const members = [makeMember('POINTSMAN-VS', from.family, portal), makeMember(sets.all, from.family, inSet)];
   if (from.masquerade === 'none') members.push(makeMember(sets.local, from.family, inSet));
-  return { id: formatServiceKey(service), service, realServers: realServersOf(from.external), isBound: false, members };
+  return {
+    id: formatServiceKey(service),
+    service,
+    realServers: realServersOf(from.external),
+    isBound: false,
+    members,
+  };
 }
 
 function virtualService(from: VirtualServer, address: IpAddress): AddressService {
@@ -89,7 +104,12 @@ function realServersOf(selection: Selection): DesiredVirtualServer['realServers'
 /** A pod that reaches itself through a Service would see its own address as the source; these entries masquerade that. */
 function loopBackMembers(plan: ServicePlan): DesiredMember[] {
   return plan.localEndpoints.map(({ family, protocol, address, port }) =>
-    makeMember('KUBE-LOOP-BACK', family, { address, protocol: PROTOCOL_NUMBER[protocol], port, address2: address }),
+    makeMember('KUBE-LOOP-BACK', family, {
+      address,
+      protocol: PROTOCOL_NUMBER[protocol],
+      port,
+      address2: address,
+    }),
   );
 }
 

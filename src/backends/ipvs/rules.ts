@@ -36,10 +36,16 @@ export class Rules {
    * Makes the rules what `renderRules` says for these options and non-empty sets. Returns the restored text, '' when nothing
    * differed. Throws TOOL_FAILED when iptables-restore refuses it: then nothing was changed.
    */
-  async ensure(options: Omit<RuleOptions, 'family' | 'hasRandomFully'>, nonEmpty: ReadonlySet<SetName>): Promise<string> {
+  async ensure(
+    options: Omit<RuleOptions, 'family' | 'hasRandomFully'>,
+    nonEmpty: ReadonlySet<SetName>,
+  ): Promise<string> {
     this.load();
     const known = await this.takeKnown();
-    const wanted = renderRules({ ...options, family: this.family, hasRandomFully: this.port.hasRandomFully(this.family) }, nonEmpty);
+    const wanted = renderRules(
+      { ...options, family: this.family, hasRandomFully: this.port.hasRandomFully(this.family) },
+      nonEmpty,
+    );
     const text = renderRestore(wanted, known);
     if (text === '') return '';
     try {
@@ -80,8 +86,12 @@ export function renderRestore(wanted: RuleSet, known: ReadonlyMap<string, readon
 }
 
 function renderTable(table: Table, wanted: RuleSet, known: ReadonlyMap<string, readonly string[]>): string {
-  const chains = wanted.chains.filter((chain) => chain.table === table && !isSame(chain, known.get(`${table} ${chain.name}`)));
-  const jumps = wanted.jumps.filter((jump) => jump.table === table && !known.get(`${table} ${jump.from}`)?.includes(jump.rule));
+  const chains = wanted.chains.filter(
+    (chain) => chain.table === table && !isSame(chain, known.get(`${table} ${chain.name}`)),
+  );
+  const jumps = wanted.jumps.filter(
+    (jump) => jump.table === table && !known.get(`${table} ${jump.from}`)?.includes(jump.rule),
+  );
   if (chains.length === 0 && jumps.length === 0) return '';
   return [
     `*${table}`,
@@ -95,5 +105,9 @@ function renderTable(table: Table, wanted: RuleSet, known: ReadonlyMap<string, r
 }
 
 function isSame(chain: Chain, known: readonly string[] | undefined): boolean {
-  return known !== undefined && known.length === chain.rules.length && known.every((rule, i) => rule === chain.rules[i]);
+  return (
+    known !== undefined &&
+    known.length === chain.rules.length &&
+    known.every((rule, i) => rule === chain.rules[i])
+  );
 }

@@ -14,16 +14,31 @@ interface SetDefinition {
 
 /** Every set by its IPv4 name. */
 export const SETS = {
-  'KUBE-LOOP-BACK': { type: 'hash:ip,port,ip', comment: 'Kubernetes endpoints dst ip:port, source ip for solving hairpin purpose' },
-  'KUBE-CLUSTER-IP': { type: 'hash:ip,port', comment: 'Kubernetes service cluster ip + port for masquerade purpose' },
-  'KUBE-EXTERNAL-IP': { type: 'hash:ip,port', comment: 'Kubernetes service external ip + port for masquerade and filter purpose' },
-  'KUBE-EXTERNAL-IP-LOCAL': { type: 'hash:ip,port', comment: 'Kubernetes service external ip + port with externalTrafficPolicy=local' },
+  'KUBE-LOOP-BACK': {
+    type: 'hash:ip,port,ip',
+    comment: 'Kubernetes endpoints dst ip:port, source ip for solving hairpin purpose',
+  },
+  'KUBE-CLUSTER-IP': {
+    type: 'hash:ip,port',
+    comment: 'Kubernetes service cluster ip + port for masquerade purpose',
+  },
+  'KUBE-EXTERNAL-IP': {
+    type: 'hash:ip,port',
+    comment: 'Kubernetes service external ip + port for masquerade and filter purpose',
+  },
+  'KUBE-EXTERNAL-IP-LOCAL': {
+    type: 'hash:ip,port',
+    comment: 'Kubernetes service external ip + port with externalTrafficPolicy=local',
+  },
   'KUBE-LOAD-BALANCER': { type: 'hash:ip,port', comment: 'Kubernetes service lb portal' },
   'KUBE-LOAD-BALANCER-FW': {
     type: 'hash:ip,port',
     comment: 'Kubernetes service load balancer ip + port for load balancer with sourceRange',
   },
-  'KUBE-LOAD-BALANCER-LOCAL': { type: 'hash:ip,port', comment: 'Kubernetes service load balancer ip + port with externalTrafficPolicy=local' },
+  'KUBE-LOAD-BALANCER-LOCAL': {
+    type: 'hash:ip,port',
+    comment: 'Kubernetes service load balancer ip + port with externalTrafficPolicy=local',
+  },
   'KUBE-LOAD-BALANCER-SOURCE-IP': {
     type: 'hash:ip,port,ip',
     comment: 'Kubernetes service load balancer ip + port + source IP for packet filter purpose',
@@ -32,10 +47,22 @@ export const SETS = {
     type: 'hash:ip,port,net',
     comment: 'Kubernetes service load balancer ip + port + source cidr for packet filter purpose',
   },
-  'KUBE-NODE-PORT-TCP': { type: 'bitmap:port', comment: 'Kubernetes nodeport TCP port for masquerade purpose' },
-  'KUBE-NODE-PORT-LOCAL-TCP': { type: 'bitmap:port', comment: 'Kubernetes nodeport TCP port with externalTrafficPolicy=local' },
-  'KUBE-NODE-PORT-UDP': { type: 'bitmap:port', comment: 'Kubernetes nodeport UDP port for masquerade purpose' },
-  'KUBE-NODE-PORT-LOCAL-UDP': { type: 'bitmap:port', comment: 'Kubernetes nodeport UDP port with externalTrafficPolicy=local' },
+  'KUBE-NODE-PORT-TCP': {
+    type: 'bitmap:port',
+    comment: 'Kubernetes nodeport TCP port for masquerade purpose',
+  },
+  'KUBE-NODE-PORT-LOCAL-TCP': {
+    type: 'bitmap:port',
+    comment: 'Kubernetes nodeport TCP port with externalTrafficPolicy=local',
+  },
+  'KUBE-NODE-PORT-UDP': {
+    type: 'bitmap:port',
+    comment: 'Kubernetes nodeport UDP port for masquerade purpose',
+  },
+  'KUBE-NODE-PORT-LOCAL-UDP': {
+    type: 'bitmap:port',
+    comment: 'Kubernetes nodeport UDP port with externalTrafficPolicy=local',
+  },
   'KUBE-NODE-PORT-SCTP-HASH': {
     type: 'hash:ip,port',
     comment: "Kubernetes nodeport SCTP port for masquerade purpose with type 'hash ip:port'",
@@ -67,6 +94,8 @@ export const MAX_OWNED = 1 << 20;
 /** The name of a set in the kernel: the IPv6 one has its prefix changed and is cut to fit, as kube-proxy does it. */
 export function kernelSetName(set: SetName, family: Family): string {
   if (family === 'IPv4') return set;
-  const name = set.startsWith('KUBE-') ? `KUBE-6-${set.slice('KUBE-'.length)}` : `POINTSMAN-6-${set.slice('POINTSMAN-'.length)}`;
+  const name = set.startsWith('KUBE-')
+    ? `KUBE-6-${set.slice('KUBE-'.length)}`
+    : `POINTSMAN-6-${set.slice('POINTSMAN-'.length)}`;
   return name.slice(0, MAX_SET_NAME_CHARACTERS);
 }

@@ -64,7 +64,12 @@ export async function runStep(port: IpvsKernelPort, step: Step): Promise<StepOut
 }
 
 class StepRun {
-  readonly outcome: StepOutcome = { operations: 0, failedVirtualServers: new Map(), failedMembers: [], failedAddresses: [] };
+  readonly outcome: StepOutcome = {
+    operations: 0,
+    failedVirtualServers: new Map(),
+    failedMembers: [],
+    failedAddresses: [],
+  };
   private readonly port: IpvsKernelPort;
 
   constructor(port: IpvsKernelPort) {
@@ -101,25 +106,37 @@ class StepRun {
     await this.applyIpvs(operations, () => false);
   }
 
-  async changeRealServers(changed: ReadonlyMap<string, VirtualServerDiff>, step: 'add' | 'remove'): Promise<void> {
+  async changeRealServers(
+    changed: ReadonlyMap<string, VirtualServerDiff>,
+    step: 'add' | 'remove',
+  ): Promise<void> {
     const operations: IpvsOperation[] = [];
     for (const [id, diff] of changed) {
-      if (!this.outcome.failedVirtualServers.has(id)) for (const operation of diff[step]) operations.push(operation);
+      if (!this.outcome.failedVirtualServers.has(id))
+        for (const operation of diff[step]) operations.push(operation);
     }
-    await this.applyIpvs(operations, ({ error }) => step === 'remove' && (error.errno === ENOENT || error.errno === ESRCH));
+    await this.applyIpvs(
+      operations,
+      ({ error }) => step === 'remove' && (error.errno === ENOENT || error.errno === ESRCH),
+    );
   }
 
   async deleteVirtualServers(operations: readonly IpvsOperation[]): Promise<void> {
     await this.applyIpvs(operations, ({ error }) => error.errno === ESRCH);
   }
 
-  private async applyIpvs(operations: readonly IpvsOperation[], isFine: (failure: IpvsFailure) => boolean): Promise<void> {
+  private async applyIpvs(
+    operations: readonly IpvsOperation[],
+    isFine: (failure: IpvsFailure) => boolean,
+  ): Promise<void> {
     if (operations.length === 0) return;
     this.outcome.operations += operations.length;
     for (const failure of await this.port.applyIpvs(operations)) {
-      if (isFine(failure) || !('service' in failure.operation) || failure.operation.service === null) continue;
+      if (isFine(failure) || !('service' in failure.operation) || failure.operation.service === null)
+        continue;
       const id = formatServiceKey(failure.operation.service);
-      if (!this.outcome.failedVirtualServers.has(id)) this.outcome.failedVirtualServers.set(id, failure.error);
+      if (!this.outcome.failedVirtualServers.has(id))
+        this.outcome.failedVirtualServers.set(id, failure.error);
     }
   }
 

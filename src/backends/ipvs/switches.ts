@@ -33,7 +33,8 @@ const REUSE_FIXED_IN = [5, 9] as const;
 export function applySwitches(port: IpvsKernelPort, options: SwitchOptions): number {
   let writes = 0;
   const wanted = [...ALWAYS, ...(options.strictArp ? STRICT_ARP : [])];
-  if (isOlderThan(port.sysctl('kernel/osrelease') ?? '', REUSE_FIXED_IN)) wanted.push(['net/ipv4/vs/conn_reuse_mode', '0']);
+  if (isOlderThan(port.sysctl('kernel/osrelease') ?? '', REUSE_FIXED_IN))
+    wanted.push(['net/ipv4/vs/conn_reuse_mode', '0']);
   for (const [path, value] of wanted) {
     if (port.sysctl(path) === value) continue;
     port.writeSysctl(path, value);
