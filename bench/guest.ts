@@ -12,6 +12,7 @@ import { EMPTY_KERNEL, RecordingPort } from '../src/backends/ipvs/recording-port
 import { Agent } from '../src/daemon/agent.ts';
 import { openLog } from '../src/daemon/log.ts';
 import { makeNodeOptions } from '../src/daemon/node-options.ts';
+import { makePacer } from '../src/daemon/pacer.ts';
 import { nextTurn } from '../src/kernel/netlink.ts';
 import { measureBare } from './bare.ts';
 import { BENCH_NODE, benchEvents, benchSlice } from './objects.ts';
@@ -19,6 +20,7 @@ import { BENCH_NODE, benchEvents, benchSlice } from './objects.ts';
 const [what = '', servicesText = '', endpointsText = '', batchText = ''] = process.argv.slice(2);
 const services = Number(servicesText);
 const endpoints = Number(endpointsText);
+const pace = makePacer(() => performance.now(), nextTurn);
 const ONE_CHANGE_ROUNDS = 400;
 /** Objects in a page of a list, as API servers give them. */
 const PAGE_EVENTS = 500;
@@ -29,7 +31,7 @@ function makeAgent(port: IpvsKernelPort): Agent {
     timeouts: {},
     masqueradeMark: 0x4000,
     now: () => performance.now(),
-    nextTurn,
+    pace,
   };
   const node = makeNodeOptions(
     {
@@ -51,7 +53,7 @@ function makeAgent(port: IpvsKernelPort): Agent {
     backend: new IpvsBackend(port, ['IPv4', 'IPv6'], settings),
     log,
     node,
-    nextTurn,
+    pace,
     onDirty: () => {},
   });
 }

@@ -16,14 +16,17 @@ const sh = (script: string, spec: Partial<GuestSpec> = {}): Promise<GuestResult>
   ipvsKernel.boot({ program: ['/bin/sh', '-c', script], timeoutMs: 60_000, memoryMb: 256, ...spec });
 
 const NEEDED = {
-  'IPVS schedulers': 'i=0; for s in rr wrr lc wlc sh mh dh sed nq; do i=$((i + 1)); ipvsadm -A -t 10.0.0.1:$i -s $s || exit 1; done',
-  'IPVS over IPv6 and SCTP': 'ipvsadm -A -t [fd00::1]:80 -s rr && ipvsadm -A --sctp-service 10.0.0.1:80 -s rr',
+  'IPVS schedulers':
+    'i=0; for s in rr wrr lc wlc sh mh dh sed nq; do i=$((i + 1)); ipvsadm -A -t 10.0.0.1:$i -s $s || exit 1; done',
+  'IPVS over IPv6 and SCTP':
+    'ipvsadm -A -t [fd00::1]:80 -s rr && ipvsadm -A --sctp-service 10.0.0.1:80 -s rr',
   'ipset types':
     'i=0; for t in hash:ip hash:ip,port hash:ip,port,ip hash:ip,port,net; do i=$((i + 1)); ipset create s$i $t || exit 1; done; ipset create b bitmap:port range 0-65535',
   'iptables-legacy': 'iptables-legacy -t nat -A PREROUTING -j RETURN && ip6tables-legacy -A INPUT -j ACCEPT',
   'iptables matches':
     'ipset create s hash:ip,port && iptables-legacy -t nat -A OUTPUT -m set --match-set s dst,dst -m comment --comment x -j MARK --set-xmark 1/1 && iptables-legacy -t nat -A POSTROUTING -j MASQUERADE --random-fully',
-  links: 'ip link add dummy9 type dummy && ip link add veth8 type veth peer name veth9 && ip link add br9 type bridge',
+  links:
+    'ip link add dummy9 type dummy && ip link add veth8 type veth peer name veth9 && ip link add br9 type bridge',
   SCTP: `python3 -c 'import socket; s=socket.socket(socket.AF_INET,socket.SOCK_STREAM,132); s.bind(("127.0.0.1",9)); s.listen()'`,
 };
 
@@ -39,13 +42,18 @@ function heldBy(pid: number | undefined): string[] {
     }
   });
   const folders = readdirSync(tmpdir()).filter((name) => join(tmpdir(), name).startsWith(prefix));
-  const mounts = readFileSync('/proc/self/mounts', 'utf8').split('\n').filter((line) => line.includes(prefix));
+  const mounts = readFileSync('/proc/self/mounts', 'utf8')
+    .split('\n')
+    .filter((line) => line.includes(prefix));
   return [...processes.map((name) => `process ${name}`), ...folders, ...mounts];
 }
 
 describe.skipIf(unavailable !== null)(title, () => {
   it('gives back exit code, both outputs, result files and times, and leaves nothing', async () => {
-    const result = await sh('echo out; echo err >&2; printf "\\001\\377" >"$POINTSMAN_RESULTS/data"; pwd; exit 7', { cwd: '/usr' });
+    const result = await sh(
+      'echo out; echo err >&2; printf "\\001\\377" >"$POINTSMAN_RESULTS/data"; pwd; exit 7',
+      { cwd: '/usr' },
+    );
     expect(result).toMatchObject({ exitCode: 7, timedOut: false, stdout: 'out\n/usr\n', stderr: 'err\n' });
     expect([...result.files]).toEqual([['data', Buffer.from([1, 255])]]);
     expect(result.bootMs).toBeGreaterThan(0);
@@ -112,9 +120,11 @@ describe.skipIf(unavailable !== null)(title, () => {
 
   it('has all that the agent and its tests need', async () => {
     // One guest for all: each part runs in a shell of its own and reports its code and its complaints.
-    const parts = Object.entries(NEEDED).map(([name, script]) => `err=$( (${script}) 2>&1 >/dev/null ); echo "${name}: $? $err"`);
+    const parts = Object.entries(NEEDED).map(
+      ([name, script]) => `err=$( (${script}) 2>&1 >/dev/null ); echo "${name}: $? [$err]"`,
+    );
     const result = await sh(parts.join('\n'));
-    expect(result.stdout.trimEnd().split('\n')).toEqual(Object.keys(NEEDED).map((name) => `${name}: 0 `));
+    expect(result.stdout.trimEnd().split('\n')).toEqual(Object.keys(NEEDED).map((name) => `${name}: 0 []`));
   });
 
   it.each([
@@ -178,7 +188,9 @@ describe('a machine that cannot boot guests', () => {
 
 /** Resolves when the guest's program runs. */
 function startHanging(): Promise<ChildProcess> {
-  const child = spawn(process.execPath, ['--disable-warning=ExperimentalWarning', HANGING], { stdio: ['ignore', 'pipe', 'inherit'] });
+  const child = spawn(process.execPath, ['--disable-warning=ExperimentalWarning', HANGING], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
   return new Promise((resolve, reject) => {
     child.once('error', reject);
     child.once('exit', () => reject(new Error('the caller ended early')));

@@ -30,7 +30,9 @@ net.dispose();
 process.exitCode = code;
 
 function serversOf(at: Host): ServerOptions[] {
-  return PORTS.flatMap((port) => (['TCP', 'UDP'] as const).map((protocol) => ({ at, name: at.name, protocol, port })));
+  return PORTS.flatMap((port) =>
+    (['TCP', 'UDP'] as const).map((protocol) => ({ at, name: at.name, protocol, port })),
+  );
 }
 
 function runShell(): Promise<number> {
@@ -44,7 +46,8 @@ function runShell(): Promise<number> {
 
 function setWindowSize(): void {
   const { POINTSMAN_TTY_COLUMNS: columns, POINTSMAN_TTY_ROWS: rows } = process.env;
-  if (columns !== undefined && rows !== undefined) spawnSync('stty', ['columns', columns, 'rows', rows], { stdio: 'inherit' });
+  if (columns !== undefined && rows !== undefined)
+    spawnSync('stty', ['columns', columns, 'rows', rows], { stdio: 'inherit' });
 }
 
 function orientation({ node, node2, pods, remotePods, clients }: Topology): string {
@@ -55,7 +58,9 @@ function orientation({ node, node2, pods, remotePods, clients }: Topology): stri
     ...remotePods.map((host): [string, Host] => ['pod on node2; answers the same', host]),
     ...clients.map((host): [string, Host] => ['client outside the cluster', host]),
   ];
-  const hosts = rows.map(([what, { name, ipv4, ipv6 }]) => `  ${name.padEnd(8)} ${ipv4.padEnd(15)} ${ipv6.padEnd(22)} ${what}`);
+  const hosts = rows.map(
+    ([what, { name, ipv4, ipv6 }]) => `  ${name.padEnd(8)} ${ipv4.padEnd(15)} ${ipv6.padEnd(22)} ${what}`,
+  );
   return `
 A Linux with IPVS, made for this shell and gone with it. Files that you change here change nothing outside.
 

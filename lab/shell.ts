@@ -20,7 +20,8 @@ async function main(): Promise<number> {
   const isTerminal = process.stdin.isTTY && process.stdout.isTTY;
   try {
     const stdin = isTerminal ? '' : await readStdin();
-    if (stdin === null) return fail(`more than ${MAX_STDIN_BYTES} bytes of commands; put them into a script and run that`, 2);
+    if (stdin === null)
+      return fail(`more than ${MAX_STDIN_BYTES} bytes of commands; put them into a script and run that`, 2);
     const result = await runInGuest(new URL('./shell-guest.ts', import.meta.url), [], {
       timeoutMs: isTerminal ? TERMINAL_TIMEOUT_MS : PIPED_TIMEOUT_MS,
       env: { PATH, ...terminalSize() },
@@ -30,7 +31,10 @@ async function main(): Promise<number> {
       onErrorOutput: (text) => process.stderr.write(text),
     });
     if (result.exitCode !== null) return result.exitCode;
-    return fail(result.timedOut ? 'the shell was ended at its time limit' : 'the guest ended without an exit code', 1);
+    return fail(
+      result.timedOut ? 'the shell was ended at its time limit' : 'the guest ended without an exit code',
+      1,
+    );
   } catch (error) {
     return fail(errorLine(error), 1);
   }
@@ -39,7 +43,9 @@ async function main(): Promise<number> {
 /** The guest's console does not know how large the person's window is. */
 function terminalSize(): Record<string, string> {
   const { columns, rows } = process.stdout;
-  return columns > 0 && rows > 0 ? { POINTSMAN_TTY_COLUMNS: String(columns), POINTSMAN_TTY_ROWS: String(rows) } : {};
+  return columns > 0 && rows > 0
+    ? { POINTSMAN_TTY_COLUMNS: String(columns), POINTSMAN_TTY_ROWS: String(rows) }
+    : {};
 }
 
 /** null when it is larger than allowed. */

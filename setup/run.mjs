@@ -5,7 +5,7 @@
 import { existsSync } from 'node:fs';
 import { delimiter, dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { CHECKED, runChecks } from './checks.mjs';
+import { FORMATTED, runChecks } from './checks.mjs';
 import { runChild } from './child.mjs';
 import { installLabPackages } from './debian.mjs';
 import { installPackages, pinnedNodePath } from './packages.mjs';
@@ -33,7 +33,7 @@ const TASKS = {
     run: (work) => script({ ...work, env: { ...work.env, POINTSMAN_TEST_TIER: 'long' } }, VITEST, ['run']),
   },
   check: { lab: null, run: (work) => runChecks(ROOT, work.node, work.env) },
-  format: { lab: null, run: (work) => script(work, 'node_modules/oxfmt/bin/oxfmt', CHECKED) },
+  format: { lab: null, run: (work) => script(work, 'node_modules/oxfmt/bin/oxfmt', FORMATTED) },
 };
 
 process.exitCode = await main(process.argv.slice(2));

@@ -45,12 +45,14 @@ export function tallyOf(
 
 /** The reporter that vitest.config.ts names. */
 export default class SummaryReporter implements Reporter {
-  #text = '';
+  #text: string | undefined;
 
   onInit(): void {
     // Other reporters write their own summary at the end of the run; only the end of the process is behind all of them.
-    process.once('exit', () => {
-      if (this.#text !== '') writeAll(this.#text);
+    process.once('exit', (code) => {
+      // Without a test file, or when vitest itself breaks, a run has no end that it could report.
+      const text = this.#text ?? formatTally({ passed: 0, failed: code === 0 ? 0 : 1, skipped: [] });
+      writeAll(text);
     });
   }
 

@@ -19,7 +19,7 @@ function makeProgram(): Command {
       'A Kubernetes service proxy for this node: Services and EndpointSlices become IPVS state in the kernel.',
     )
     .version(`pointsman ${VERSION}`, '--version')
-    .showHelpAfterError('Try "pointsman --help".')
+    .configureOutput({ outputError: (text, write) => write(usageLine(text)) })
     .configureHelp({ showGlobalOptions: true })
     .addHelpText(
       'after',
@@ -67,6 +67,23 @@ function makeProgram(): Command {
   return program;
 }
 
+/** Commander's complaint, which may end with a line that guesses what was meant, as one line. */
+function usageLine(text: string): string {
+  return `${text
+    .trim()
+    .replaceAll(/\.?\s*\n/g, ' ')
+    .replace(/\.$/, '')}; try "pointsman --help"\n`;
+}
+
+/** A reader that leaves early (`| head`) is no failure of ours, and a lost log must not end the agent. */
+function endQuietlyWithoutReaders(): void {
+  process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+    if (error.code !== 'EPIPE') throw error;
+    process.exit();
+  });
+  process.stderr.on('error', () => {});
+}
+
 function parseLevel(text: string): number {
   if (!/^\d{1,2}$/.test(text))
     throw new PointsmanError('USAGE', `-v takes a number from 0 to 99, not "${text}"`);
@@ -78,7 +95,10 @@ function exit(code: number): void {
 }
 
 async function main(): Promise<void> {
+  endQuietlyWithoutReaders();
   try {
+    if (process.argv.length <= 2)
+      throw new PointsmanError('USAGE', 'no command given; try "pointsman --help"');
     await makeProgram().parseAsync();
   } catch (error) {
     if (error instanceof CommanderError) {

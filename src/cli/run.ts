@@ -2,9 +2,8 @@
 
 import { Daemon } from '../daemon/daemon.ts';
 import { openLog } from '../daemon/log.ts';
+import { agentRoutes } from '../http/agent-routes.ts';
 import { serveAgentSocket } from '../http/agent-socket.ts';
-import { PointsmanError } from '../model/errors.ts';
-import { parseServiceKey } from '../model/names.ts';
 import { EXIT } from './exit-codes.ts';
 
 export interface RunOptions {
@@ -31,9 +30,7 @@ export async function runCommand(options: RunOptions): Promise<number> {
     log,
   });
   if (options.once === true) return once(daemon);
-  const server = await serveAgentSocket(options.socket, {
-    '/status': (query) => daemon.status(serviceFilter(query)),
-  });
+  const server = await serveAgentSocket(options.socket, agentRoutes(daemon));
   daemon.run(options.config);
   await stopSignal();
   log.info('Stopping; forwarding stays as it is');
@@ -47,14 +44,6 @@ async function once(daemon: Daemon): Promise<number> {
   await daemon.stop();
   for (const reason of reasons) process.stderr.write(`error: ${reason}\n`);
   return reasons.length === 0 ? EXIT.GOOD : EXIT.FAILED;
-}
-
-function serviceFilter(query: URLSearchParams): ((key: string) => boolean) | undefined {
-  const wanted = query.get('service');
-  if (wanted === null) return undefined;
-  if (parseServiceKey(wanted) === null)
-    throw new PointsmanError('USAGE', `"${wanted}" is no Service; write namespace/name`);
-  return (key) => key === wanted;
 }
 
 function stopSignal(): Promise<void> {

@@ -2,6 +2,8 @@
 
 import type { AgentStatus, ServiceStatus } from '../daemon/status.ts';
 import { askAgent } from '../http/agent-socket.ts';
+import { PointsmanError } from '../model/errors.ts';
+import { parseServiceKey } from '../model/names.ts';
 import { formatProblem } from '../model/problem.ts';
 import { EXIT } from './exit-codes.ts';
 import { count, formatTable } from './output.ts';
@@ -13,6 +15,8 @@ export interface StatusOptions {
 
 /** Exit 0, or 1 when something is not programmed. */
 export async function statusCommand(service: string | undefined, options: StatusOptions): Promise<number> {
+  if (service !== undefined && parseServiceKey(service) === null)
+    throw new PointsmanError('USAGE', `"${service}" is no Service; write namespace/name`);
   const query = service === undefined ? '' : `?${new URLSearchParams({ service }).toString()}`;
   const status = (await askAgent(options.socket, `/status${query}`)) as AgentStatus;
   process.stdout.write(

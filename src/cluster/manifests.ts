@@ -4,7 +4,7 @@
 // good version. What the rules are is in manifest-validate.ts.
 
 import { createHash } from 'node:crypto';
-import { open, readdir, stat, type FileHandle } from 'node:fs/promises';
+import { readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import {
   decodeText,
@@ -17,6 +17,7 @@ import { FolderWatch } from '../files/folder-watch.ts';
 import { PointsmanError } from '../model/errors.ts';
 import { compareText } from '../model/ip.ts';
 import type { ClusterEvent } from '../model/objects.ts';
+import { codeOf, explainFolderError, readWhole } from './manifest-files.ts';
 import { ManifestIndex } from './manifest-index.ts';
 import {
   manifestDocuments,
@@ -274,7 +275,9 @@ export class ManifestSource {
   private fileProblem(name: string, error: unknown): ManifestProblem {
     const kept = this.index.objectsOf(name).size;
     const consequence =
-      kept === 0 ? 'nothing of it is used' : `the ${kept} objects of its last good version stay`;
+      kept === 0
+        ? 'nothing of it is used'
+        : `its last good version stays (${kept} ${kept === 1 ? 'object' : 'objects'})`;
     if (error instanceof DocumentError)
       return manifestProblem(name, error.position, '', [], `${error.message}: ${consequence}`, error.remedy);
     const message = `it cannot be read (${printable(codeOf(error))}): ${consequence}`;
@@ -290,47 +293,6 @@ function keptObjects(file: ManifestFile, before: ReadonlyMap<string, ManifestObj
   );
 }
 
-/** Reads at most `maxBytes` and one, whatever size the file claims: it may grow. */
-async function readWhole(path: string, maxBytes: number): Promise<Uint8Array> {
-  let file: FileHandle | null = null;
-  try {
-    file = await open(path, 'r');
-    const chunks: Buffer[] = [];
-    let total = 0;
-    for await (const chunk of file.createReadStream({
-      end: maxBytes,
-      autoClose: false,
-      highWaterMark: 1 << 20,
-    })) {
-      chunks.push(chunk);
-      total += chunk.length;
-    }
-    if (total > maxBytes)
-      throw new DocumentError(WHOLE_FILE, `it has more than ${maxBytes} bytes`, 'split it');
-    return Buffer.concat(chunks, total);
-  } finally {
-    await file?.close();
-  }
-}
-
 function fingerprint({ problems, warnings }: ManifestReport): string {
   return JSON.stringify([problems, warnings]);
-}
-
-function codeOf(error: unknown): string {
-  const code: unknown = error instanceof Error && 'code' in error ? error.code : undefined;
-  return typeof code === 'string' ? code : String(error);
-}
-
-function explainFolderError(error: unknown): { readonly message: string; readonly remedy: string } {
-  switch (codeOf(error)) {
-    case 'ENOENT':
-      return { message: 'there is no such folder', remedy: 'create it or correct the path' };
-    case 'ENOTDIR':
-      return { message: 'it is no folder', remedy: 'give the folder that holds the manifests' };
-    case 'EACCES':
-      return { message: 'the folder may not be read', remedy: 'run as root or change its permissions' };
-    default:
-      return { message: `the folder cannot be read (${printable(codeOf(error))})`, remedy: 'check the path' };
-  }
 }

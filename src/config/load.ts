@@ -49,10 +49,8 @@ function lookAt(path: string): { readonly seen: string; readonly change: () => C
     try {
       return act();
     } catch (error) {
-      return {
-        error:
-          error instanceof PointsmanError ? error : invalidConfig(path, [`${path}: ${errorLine(error)}`]),
-      };
+      if (error instanceof PointsmanError) return { error };
+      throw error;
     }
   };
   try {

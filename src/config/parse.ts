@@ -7,7 +7,8 @@ import { yamlDocuments } from '../files/yaml-documents.ts';
 import { PointsmanError } from '../model/errors.ts';
 import { isAbsent, member, objectOf, quote } from '../model/fields.ts';
 import { MODES, type Config } from './config.ts';
-import { resolveConfig, type Mistake } from './resolve.ts';
+import type { Mistake } from './findings.ts';
+import { resolveConfig } from './resolve.ts';
 import { API_VERSION, KIND, SCHEMA } from './schema.ts';
 import { unknownFields } from './unknown-fields.ts';
 

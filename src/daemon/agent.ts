@@ -16,8 +16,8 @@ export interface AgentOptions {
   readonly backend: Backend;
   readonly log: Log;
   readonly node: NodeOptions;
-  /** Gives Node's loop a turn; called while many Services are compiled. */
-  readonly nextTurn: () => Promise<void>;
+  /** Awaited between Services: gives Node's loop a turn when it was held for long. */
+  readonly pace: () => Promise<void>;
   /** Called after each event that wants a sync. */
   readonly onDirty: () => void;
 }
@@ -31,13 +31,15 @@ export interface SyncStatus {
   readonly pendingServices: number;
 }
 
-const COMPILES_PER_TURN = 256;
+/** The clock is asked this often, not at each Service. */
+const SERVICES_PER_PACE = 16;
 
 export class Agent {
   readonly snapshot = new Snapshot();
   private readonly options: AgentOptions;
   private node: NodeOptions;
   private isNodeDirty = true;
+  private isSettingsDirty = false;
   private isComplete = false;
   private isReady = false;
   private readonly dirty = new Set<ServiceKey>();
@@ -71,6 +73,12 @@ export class Agent {
     if (sameNodeOptions(node, this.node)) return;
     this.node = node;
     this.isNodeDirty = true;
+    if (this.isReady) this.options.onDirty();
+  }
+
+  /** Settings of the backend changed: a sync is asked for although no plan did. */
+  setSettingsChanged(): void {
+    this.isSettingsDirty = true;
     if (this.isReady) this.options.onDirty();
   }
 
@@ -120,7 +128,8 @@ export class Agent {
     const { failed, leftovers } = this.lastReport ?? { failed: [], leftovers: [] };
     const isRetrying = reason === 'retry' && failed.length + leftovers.length > 0;
     let report = isRetrying ? await this.options.backend.retry(failed) : null;
-    if (this.isNodeDirty || this.dirty.size > 0) {
+    if (this.isNodeDirty || this.isSettingsDirty || this.dirty.size > 0) {
+      this.isSettingsDirty = false;
       const changed = await this.compileChanges();
       const isFirst = !this.isComplete;
       const applied = await this.options.backend.apply({
@@ -149,7 +158,7 @@ export class Agent {
       if (plan !== null) this.plans.set(key, plan);
       else if (!this.plans.delete(key)) continue;
       changed.set(key, plan);
-      if (++compiled % COMPILES_PER_TURN === 0) await this.options.nextTurn();
+      if (++compiled % SERVICES_PER_PACE === 0) await this.options.pace();
     }
     return changed;
   }

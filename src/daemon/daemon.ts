@@ -17,8 +17,8 @@ import type { NodeOptions } from '../plan/plan.ts';
 import { Agent } from './agent.ts';
 import { LocalAddresses } from './local-addresses.ts';
 import type { Log } from './log.ts';
-import { makeNodeOptions } from './node-options.ts';
-import { ipvsSettings, nodeNameOf, nodeSettings } from './settings.ts';
+import { makePacer } from './pacer.ts';
+import { ipvsSettings, nodeNameOf, nodeOptionsFrom } from './settings.ts';
 import { collectStatus, type AgentStatus } from './status.ts';
 import { SyncLoop } from './sync-loop.ts';
 
@@ -71,6 +71,7 @@ export class Daemon {
   private localAddresses: readonly IpAddress[] = [];
   private manifestProblems: readonly ManifestProblem[] = [];
   private readonly loggedManifests = new Set<string>();
+  private readonly pace = makePacer(() => performance.now(), nextTurn);
   private configWatcher: { close(): void } | null = null;
 
   private constructor(
@@ -93,7 +94,7 @@ export class Daemon {
       backend: this.backend,
       log: this.log,
       node: this.nodeOptions(),
-      nextTurn,
+      pace: this.pace,
       onDirty: () => this.loop.request(),
     });
     this.loop = new SyncLoop(
@@ -131,15 +132,16 @@ export class Daemon {
   }
 
   private settings(): ReturnType<typeof ipvsSettings> {
-    return ipvsSettings(this.config, { now: () => performance.now(), nextTurn });
+    return ipvsSettings(this.config, { now: () => performance.now(), pace: this.pace });
   }
 
   private nodeOptions(): NodeOptions {
     // While the parts are made there is no agent yet, hence no Node object.
     const node = (this.agent as Agent | undefined)?.snapshot.node(this.nodeName);
-    return makeNodeOptions(nodeSettings(this.config, this.nodeName, this.families, node), {
-      zone: node?.zone ?? '',
-      nodeIps: node?.addresses ?? [],
+    return nodeOptionsFrom(this.config, {
+      nodeName: this.nodeName,
+      families: this.families,
+      node,
       localAddresses: this.localAddresses,
     });
   }
@@ -213,7 +215,9 @@ export class Daemon {
     for (const warning of result.warnings) this.log.warn(warning);
     this.config = result.config;
     this.backend.configure(this.settings());
+    this.loop.setMinInterval(this.config.minSyncPeriodMs);
     this.agent.setNode(this.nodeOptions());
+    this.agent.setSettingsChanged();
     this.log.info('Configuration changed', { scheduler: this.config.ipvs.scheduler });
   }
 

@@ -52,11 +52,18 @@ export function formatEntry(
     .filter(([, value]) => value !== undefined)
     .map(([name, value]) => ` ${name}=${formatValue(value ?? '')}`)
     .join('');
-  return `${severity}${date} ${time} ${String(pid).padStart(7)} pointsman] ${JSON.stringify(message)}${rest}`;
+  return `${severity}${date} ${time} ${String(pid).padStart(7)} pointsman] ${quoteText(message)}${rest}`;
 }
 
 function formatValue(value: string | number | boolean): string {
-  if (typeof value !== 'string') return String(value);
-  const cut = value.length > MAX_VALUE_CHARACTERS ? `${value.slice(0, MAX_VALUE_CHARACTERS)}...` : value;
-  return JSON.stringify(cut);
+  return typeof value === 'string' ? quoteText(value) : String(value);
+}
+
+/** JSON, cut to a bearable length, and without what ends a line, steers a terminal or turns the direction of text in some reader. */
+function quoteText(text: string): string {
+  const cut = text.length > MAX_VALUE_CHARACTERS ? `${text.slice(0, MAX_VALUE_CHARACTERS)}...` : text;
+  return JSON.stringify(cut).replaceAll(
+    /[\u007f-\u009f\u2028\u2029\u202a-\u202e\u2066-\u2069]/g,
+    (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`,
+  );
 }

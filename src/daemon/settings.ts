@@ -2,12 +2,30 @@
 
 import type { IpvsSettings } from '../backends/ipvs/backend.ts';
 import type { Config } from '../config/config.ts';
-import type { Family } from '../model/ip.ts';
-import { familyOf } from '../model/ip.ts';
+import { familyOf, type Family, type IpAddress } from '../model/ip.ts';
 import type { NodeRecord } from '../model/node.ts';
-import type { LocalDetector } from '../plan/plan.ts';
-import type { NodeSettings } from './node-options.ts';
+import type { LocalDetector, NodeOptions } from '../plan/plan.ts';
+import { makeNodeOptions, type NodeSettings } from './node-options.ts';
 
+/** What is known of this machine: its name, the families of its kernel, its Node object when there is one, its addresses. */
+export interface NodeIdentity {
+  readonly nodeName: string;
+  readonly families: readonly Family[];
+  readonly node: NodeRecord | undefined;
+  readonly localAddresses: readonly IpAddress[];
+}
+
+/** Everything of this node that plans depend on. */
+export function nodeOptionsFrom(config: Config, identity: NodeIdentity): NodeOptions {
+  const { nodeName, families, node, localAddresses } = identity;
+  return makeNodeOptions(nodeSettings(config, nodeName, families, node), {
+    zone: node?.zone ?? '',
+    nodeIps: node?.addresses ?? [],
+    localAddresses,
+  });
+}
+
+/** The node-related settings; the Node object counts only for the detector of mode NodeCIDR. */
 export function nodeSettings(
   config: Config,
   nodeName: string,
@@ -32,7 +50,8 @@ function localDetector(config: Config, node: NodeRecord | undefined): LocalDetec
   return ipv4 === null && ipv6 === null ? { kind: 'none' } : { kind: 'cidr', ipv4, ipv6 };
 }
 
-export function ipvsSettings(config: Config, clock: Pick<IpvsSettings, 'now' | 'nextTurn'>): IpvsSettings {
+/** The backend's settings; clock and loop come from the caller. */
+export function ipvsSettings(config: Config, clock: Pick<IpvsSettings, 'now' | 'pace'>): IpvsSettings {
   const { tcpTimeoutSeconds, tcpFinTimeoutSeconds, udpTimeoutSeconds } = config.ipvs;
   return {
     strictArp: config.ipvs.strictARP,

@@ -25,7 +25,7 @@ export type SyncReason = 'request' | 'retry';
 export class SyncLoop {
   private readonly run: (reason: SyncReason) => Promise<{ readonly needsRetry: boolean }>;
   private readonly onError: (error: unknown) => void;
-  private readonly options: SyncLoopOptions;
+  private options: SyncLoopOptions;
   private isRequested = false;
   private isStopped = false;
   private isRetryDue = false;
@@ -48,6 +48,11 @@ export class SyncLoop {
     this.onError = onError;
     this.options = options;
     this.retryDelayMs = options.retryInitialMs;
+  }
+
+  /** Holds from the next request on; a pause that goes on keeps its length. */
+  setMinInterval(minIntervalMs: number): void {
+    this.options = { ...this.options, minIntervalMs };
   }
 
   /** Asks for a run. Cheap; call it as often as you like. */

@@ -14,7 +14,8 @@ import { yamlDocuments } from './yaml-documents.ts';
 
 const LIMITS: DocumentLimits = { ...DEFAULT_DOCUMENT_LIMITS, maxValues: 100_000 };
 
-const readYaml = (text: string, limits = LIMITS): unknown[] => [...yamlDocuments(text, limits)].map(({ value }) => value);
+const readYaml = (text: string, limits = LIMITS): unknown[] =>
+  [...yamlDocuments(text, limits)].map(({ value }) => value);
 
 /** "line:column message" of the mistake in a text; the values when there is none. */
 function mistakeOf(read: () => unknown): unknown {
@@ -27,7 +28,8 @@ function mistakeOf(read: () => unknown): unknown {
 }
 
 describe('yamlDocuments', () => {
-  const repeat = (count: number, make: (index: number) => string): string => Array.from({ length: count }, (_, i) => make(i)).join('');
+  const repeat = (count: number, make: (index: number) => string): string =>
+    Array.from({ length: count }, (_, i) => make(i)).join('');
   const bomb = `a: &a [x,x,x,x,x,x,x,x,x]\n${repeat(9, (i) => `${'bcdefghij'[i]}: &${'bcdefghij'[i]} [${Array(9).fill(`*${'abcdefghi'[i]}`).join(',')}]\n`)}`;
 
   test.each<[name: string, text: string, values: unknown[]]>([
@@ -39,10 +41,18 @@ describe('yamlDocuments', () => {
     ['JSON', '{"a": [true, null, "x"]}', [{ a: [true, null, 'x'] }]],
     ['aliases and anchors', 'a: &x {b: 1}\nc: *x', [{ a: { b: 1 }, c: { b: 1 } }]],
     ['an anchor given twice', '- &x 1\n- *x\n- &x 2\n- *x', [[1, 1, 2, 2]]],
-    ['merge keys, own keys first', 'a: &x {b: 1, c: 2}\nd: {<<: *x, b: 3}', [{ a: { b: 1, c: 2 }, d: { b: 3, c: 2 } }]],
+    [
+      'merge keys, own keys first',
+      'a: &x {b: 1, c: 2}\nd: {<<: *x, b: 3}',
+      [{ a: { b: 1, c: 2 }, d: { b: 3, c: 2 } }],
+    ],
     ['a list of merged maps, the first first', 'a: {<<: [{b: 1}, {b: 2, c: 3}]}', [{ a: { b: 1, c: 3 } }]],
     ['keys that are numbers', '80: a\n0x10: b', [{ '80': 'a', '0x10': 'b' }]],
-    ['YAML 1.1 as text, not as dates and sets', '%YAML 1.1\n---\na: 2001-01-01\nb: yes', [{ a: '2001-01-01', b: 'yes' }]],
+    [
+      'YAML 1.1 as text, not as dates and sets',
+      '%YAML 1.1\n---\na: 2001-01-01\nb: yes',
+      [{ a: '2001-01-01', b: 'yes' }],
+    ],
   ])('reads %s', (_name, text, values) => expect(readYaml(text)).toEqual(values));
 
   test.each<[name: string, text: string, mistake: string | RegExp]>([
@@ -56,7 +66,11 @@ describe('yamlDocuments', () => {
     ['a map as a key', '? {a: 1}\n: 2', '1:1 a key is no plain text'],
     ['merging a scalar', 'a: {<<: 3}', '1:9 << merges something that is no map'],
     ['an alias bomb', bomb, /more than 100000 values/],
-    ['a merge bomb', `a: &a {${repeat(100, (i) => `k${i}: 1,`)}}\nb:\n${repeat(2000, () => '- {<<: *a}\n')}`, /more than 100000 values/],
+    [
+      'a merge bomb',
+      `a: &a {${repeat(100, (i) => `k${i}: 1,`)}}\nb:\n${repeat(2000, () => '- {<<: *a}\n')}`,
+      /more than 100000 values/,
+    ],
     ['deep brackets', '['.repeat(10_000), /nested too deeply/],
     ['deep braces', '{a: '.repeat(10_000), /nested too deeply/],
     ['deep lists', `${'- '.repeat(10_000)}a`, /nested too deeply/],
@@ -70,11 +84,15 @@ describe('yamlDocuments', () => {
 
   test('refuses more documents than allowed', () => {
     expect(readYaml('---\n1\n---\n2', { ...LIMITS, maxDocuments: 2 })).toEqual([1, 2]);
-    expect(mistakeOf(() => readYaml('---\n1\n---\n2\n---\n3', { ...LIMITS, maxDocuments: 2 }))).toMatch(/^5:\d there are more than 2 documents/);
+    expect(mistakeOf(() => readYaml('---\n1\n---\n2\n---\n3', { ...LIMITS, maxDocuments: 2 }))).toMatch(
+      /^5:\d there are more than 2 documents/,
+    );
   });
 
   test('makes "__proto__" an ordinary member', () => {
-    const [value] = readYaml('__proto__: {polluted: 1}\na: {<<: {__proto__: {polluted: 2}}}') as [Record<string, unknown>];
+    const [value] = readYaml('__proto__: {polluted: 1}\na: {<<: {__proto__: {polluted: 2}}}') as [
+      Record<string, unknown>,
+    ];
     expect(Object.hasOwn(value, '__proto__')).toBe(true);
     expect(Object.getPrototypeOf(value)).toBe(Object.prototype);
     expect(({} as Record<string, unknown>)['polluted']).toBeUndefined();
@@ -98,11 +116,44 @@ describe('yamlDocuments', () => {
         expect(readYaml(JSON.stringify(value))).toEqual([JSON.parse(JSON.stringify(value))]);
       }),
     );
-    const fragment = fc.constantFrom('a', ':', ' ', '\n', '- ', '{', '}', '[', ']', '"', "'", '&a ', '*a', '<<: ', '#', '|', '>', '%', '!', '?', '\t', '---\n', '0', ',', '\0', '\ufeff');
+    const fragment = fc.constantFrom(
+      'a',
+      ':',
+      ' ',
+      '\n',
+      '- ',
+      '{',
+      '}',
+      '[',
+      ']',
+      '"',
+      "'",
+      '&a ',
+      '*a',
+      '<<: ',
+      '#',
+      '|',
+      '>',
+      '%',
+      '!',
+      '?',
+      '\t',
+      '---\n',
+      '0',
+      ',',
+      '\0',
+      '\ufeff',
+    );
     fc.assert(
-      fc.property(fc.oneof(fc.string({ unit: 'binary' }), fc.array(fragment, { maxLength: 40 }).map((parts) => parts.join(''))), (text) => {
-        mistakeOf(() => readYaml(text));
-      }),
+      fc.property(
+        fc.oneof(
+          fc.string({ unit: 'binary' }),
+          fc.array(fragment, { maxLength: 40 }).map((parts) => parts.join('')),
+        ),
+        (text) => {
+          mistakeOf(() => readYaml(text));
+        },
+      ),
       { numRuns: 1000 },
     );
   });
@@ -138,26 +189,56 @@ describe('jsonDocument', () => {
     ['{"a":\n 01}', '2:2 not valid JSON at "01}"'],
     ['{"a":tru}', '1:6 not valid JSON at "tru}"'],
     ['{"a":1}\n{"b":2}', '2:1 not valid JSON at "{"b":2}"'.replaceAll('"b"', '\\"b\\"')],
-  ])('refuses %j with the place', (text, mistake) => expect(mistakeOf(() => jsonDocument(text, LIMITS))).toBe(mistake));
+  ])('refuses %j with the place', (text, mistake) =>
+    expect(mistakeOf(() => jsonDocument(text, LIMITS))).toBe(mistake),
+  );
 
   test.each([
     ['brackets', `${'['.repeat(100_000)}${']'.repeat(100_000)}`],
     ['braces', `${'{"a":'.repeat(1000)}1${'}'.repeat(1000)}`],
-  ])('refuses deep %s', (_name, text) => expect(mistakeOf(() => jsonDocument(text, LIMITS))).toMatch(/nested deeper than 64 levels/));
+  ])('refuses deep %s', (_name, text) =>
+    expect(mistakeOf(() => jsonDocument(text, LIMITS))).toMatch(/nested deeper than 64 levels/),
+  );
+
+  test('finds an open quote at the end of long text in no time', () => {
+    const text = `{"a": "${'x\\n'.repeat(1_000_000)}`;
+    expect(mistakeOf(() => jsonDocument(text, LIMITS))).toMatch(/^1:7 not valid JSON/);
+  }, 2000);
 
   test('finds a mistake exactly where the engine finds one', () => {
-    const fragment = fc.constantFrom('{', '}', '[', ']', ',', ':', '"a"', '1', '-0.5e3', 'true', 'nul', ' ', '\n', '"\\u00zz"', '"\\n"', "'", '01');
+    const fragment = fc.constantFrom(
+      '{',
+      '}',
+      '[',
+      ']',
+      ',',
+      ':',
+      '"a"',
+      '1',
+      '-0.5e3',
+      'true',
+      'nul',
+      ' ',
+      '\n',
+      '"\\u00zz"',
+      '"\\n"',
+      "'",
+      '01',
+    );
     fc.assert(
-      fc.property(fc.array(fragment, { maxLength: 8 }).map((parts) => parts.join('')), (text) => {
-        let isValid = true;
-        try {
-          JSON.parse(text);
-        } catch {
-          isValid = false;
-        }
-        const found = mistakeOf(() => jsonDocument(text, LIMITS).value);
-        expect(typeof found === 'string' && found.includes('not valid JSON')).toBe(!isValid);
-      }),
+      fc.property(
+        fc.array(fragment, { maxLength: 8 }).map((parts) => parts.join('')),
+        (text) => {
+          let isValid = true;
+          try {
+            JSON.parse(text);
+          } catch {
+            isValid = false;
+          }
+          const found = mistakeOf(() => jsonDocument(text, LIMITS).value);
+          expect(typeof found === 'string' && found.includes('not valid JSON')).toBe(!isValid);
+        },
+      ),
       { numRuns: 2000 },
     );
   });
@@ -166,17 +247,26 @@ describe('jsonDocument', () => {
 describe('text', () => {
   test('positions agree with splitting the text at newlines', () => {
     fc.assert(
-      fc.property(fc.array(fc.constantFrom('a', '\n', '\r\n', 'é')).map((parts) => parts.join('')), fc.nat(30), (text, offset) => {
-        const before = text.slice(0, Math.min(offset, text.length)).split('\n');
-        expect(new LineIndex(text).position(offset)).toEqual({ line: before.length, column: (before.at(-1) ?? '').length + 1 });
-      }),
+      fc.property(
+        fc.array(fc.constantFrom('a', '\n', '\r\n', 'é')).map((parts) => parts.join('')),
+        fc.nat(30),
+        (text, offset) => {
+          const before = text.slice(0, Math.min(offset, text.length)).split('\n');
+          expect(new LineIndex(text).position(offset)).toEqual({
+            line: before.length,
+            column: (before.at(-1) ?? '').length + 1,
+          });
+        },
+      ),
     );
   });
 
   test.each<[name: string, bytes: number[], mistake: RegExp]>([
     ['UTF-16 with a byte order mark', [0xff, 0xfe, 0x61, 0], /^1:1 the file is UTF-16/],
     ['bytes that are no UTF-8', [0x61, 0x0a, 0x62, 0xff, 0x63], /^2:2 the file is not UTF-8/],
-  ])('refuses %s', (_name, bytes, mistake) => expect(mistakeOf(() => decodeText(new Uint8Array(bytes)))).toMatch(mistake));
+  ])('refuses %s', (_name, bytes, mistake) =>
+    expect(mistakeOf(() => decodeText(new Uint8Array(bytes)))).toMatch(mistake),
+  );
 
   test('paths are written as people write them', () => {
     expect(formatPath(['spec', 'ports', 0, 'port'])).toBe('spec.ports[0].port');

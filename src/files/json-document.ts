@@ -58,9 +58,29 @@ function refuseDepth(root: unknown, limits: DocumentLimits): void {
   }
 }
 
+/** One token without what follows the opening quote of a string; no part of it can match in two ways. */
 const TOKEN =
-  // oxlint-disable-next-line no-control-regex -- JSON forbids raw control characters in strings.
-  /[ \t\r\n]*(?:([{}[\],:])|("(?:[^"\\\x00-\x1f]+|\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4}))*")|(?:-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?|true|false|null)(?![A-Za-z0-9_.+-]))/y;
+  /[ \t\r\n]*(?:([{}[\],:"])|(?:-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?|true|false|null)(?![A-Za-z0-9_.+-]))/y;
+const BLANKS = /[ \t\r\n]*/y;
+const ESCAPE = /\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4})/y;
+
+/** The offset behind the string whose opening quote stands at `start`, -1 when it is none. */
+function endOfString(text: string, start: number): number {
+  let index = start + 1;
+  while (index < text.length) {
+    const code = text.charCodeAt(index);
+    if (code === 0x22) return index + 1;
+    if (code < 0x20) return -1;
+    if (code !== 0x5c) {
+      index++;
+      continue;
+    }
+    ESCAPE.lastIndex = index;
+    if (!ESCAPE.test(text)) return -1;
+    index = ESCAPE.lastIndex;
+  }
+  return -1;
+}
 
 /** Reads tokens of a JSON text one after the other. */
 class JsonScanner {
@@ -80,12 +100,18 @@ class JsonScanner {
     TOKEN.lastIndex = this.end;
     const match = TOKEN.exec(this.text);
     if (match === null) {
-      this.start = this.end + /^[ \t\r\n]*/.exec(this.text.slice(this.end, this.end + 65_536))![0].length;
+      BLANKS.lastIndex = this.end;
+      BLANKS.test(this.text);
+      this.start = BLANKS.lastIndex;
       return null;
     }
-    this.end = TOKEN.lastIndex;
-    this.start = this.end - match[0].trimStart().length;
-    return match[1] ?? (match[2] === undefined ? 'literal' : 'string');
+    const end = TOKEN.lastIndex;
+    this.start = end - match[0].trimStart().length;
+    const stringEnd = match[1] === '"' ? endOfString(this.text, this.start) : end;
+    if (stringEnd === -1) return null;
+    this.end = stringEnd;
+    if (match[1] === '"') return 'string';
+    return match[1] ?? 'literal';
   }
 
   token(): string {

@@ -15,8 +15,9 @@ const MODULES: readonly (readonly [string, string])[] = [
 
 /** The value of a switch ("net/ipv4/vs/conntrack") without its newline, null when this kernel does not have it. Throws KernelError. */
 export function readSysctl(path: string): string | null {
+  const file = fileOf(path);
   try {
-    return readFileSync(fileOf(path), 'utf8').replace(/\n$/, '');
+    return readFileSync(file, 'utf8').replace(/\n$/, '');
   } catch (error) {
     const { code, errno } = codeOf(error);
     if (code === 'ENOENT') return null;

@@ -28,7 +28,7 @@ const SETTINGS: IpvsSettings = {
   timeouts: {},
   masqueradeMark: 0x4000,
   now: () => 0,
-  nextTurn: () => Promise.resolve(),
+  pace: () => Promise.resolve(),
 };
 
 interface PortSpec {
@@ -252,6 +252,26 @@ describe('the IPVS backend', () => {
     const clean = makeBackend();
     await clean.backend.apply(change([WEB, other], true));
     expect(kernel.dump()).toBe(clean.kernel.dump());
+  });
+
+  it('does not adopt a virtual server that somebody made where ours was refused', async () => {
+    const { kernel, backend } = await started();
+    kernel.faults.push({ matches: (write) => write.startsWith('NEW_SERVICE'), errno: 'ENOMEM', times: 1 });
+    await backend.apply(change([WEB]));
+    const foreign = {
+      family: 'IPv4',
+      protocol: 6,
+      address: ip('172.30.0.41'),
+      port: 80,
+      scheduler: 'wlc',
+      flags: 0,
+      timeoutSeconds: 0,
+      netmask: 0xffffffff,
+    } as const;
+    await kernel.applyIpvs([{ op: 'NEW_SERVICE', service: foreign }]);
+    expect((await backend.retry([WEB.key])).failed).toEqual([WEB.key]);
+    expect(kernel.table.get('TCP 172.30.0.41:80')).toEqual({ service: foreign, destinations: new Map() });
+    expect(backend.problems().get(WEB.key)?.[0]?.reason).toBe('ForeignVirtualServer');
   });
 
   it('recovers when the answer to a batch is lost', async () => {

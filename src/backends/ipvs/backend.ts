@@ -6,7 +6,7 @@
 //  4. A failed operation stops nothing else; its Service is in `failed` until `retry` has read the kernel and put it right.
 // Not re-entrant: the daemon calls one method at a time.
 
-import { PointsmanError, type KernelError } from '../../model/errors.ts';
+import { PointsmanError } from '../../model/errors.ts';
 import type { Family } from '../../model/ip.ts';
 import type { ServiceKey } from '../../model/names.ts';
 import type { Problem } from '../../model/problem.ts';
@@ -14,17 +14,18 @@ import type { IpvsOperation } from '../../kernel/ipvs.ts';
 import { formatServiceKey } from '../../kernel/ipvs-codec.ts';
 import type { NodeOptions, ServicePlan } from '../../plan/plan.ts';
 import type { ApplyReport, Backend, Capability, PlanChange } from '../backend.ts';
-import { makeMember, type DesiredMember, type DesiredService, type DesiredVirtualServer } from './desired.ts';
+import type { DesiredMember, DesiredService, DesiredVirtualServer } from './desired.ts';
 import { diffVirtualServer, type AppliedVirtualServer, type VirtualServerDiff } from './diff.ts';
-import { emptyDelta, Ledger, type Effective, type LedgerDelta } from './ledger.ts';
-import { Leftovers } from './leftovers.ts';
+import { emptyDelta, Ledger, type LedgerDelta } from './ledger.ts';
+
 import { observe, isAddressService, Provenance, type ObservedState } from './observe.ts';
 import type { IpvsKernelPort } from './port.ts';
+import { Failures } from './failures.ts';
 import { foreignProblem, refusedProblem } from './problems.ts';
 import { renderService } from './render.ts';
 import { Rules } from './rules.ts';
 import type { SetName } from './sets.ts';
-import { runStep, type StepOutcome } from './step.ts';
+import { runStep, type Step, type StepOutcome } from './step.ts';
 import { applySwitches, applyTimeouts, type SwitchOptions } from './switches.ts';
 
 /** Settings of the backend that are not part of the plan. */
@@ -33,14 +34,15 @@ export interface IpvsSettings extends SwitchOptions {
   readonly masqueradeMark: number;
   /** Monotonic milliseconds, for durations in reports. */
   readonly now: () => number;
-  /** Gives Node's loop a turn. */
-  readonly nextTurn: () => Promise<void>;
+  /** Awaited between small pieces of work: gives Node's loop a turn when it was held for long. */
+  readonly pace: () => Promise<void>;
 }
 
 /** One step handles at most this many Services and about this many real servers, so that memory and latency stay bounded. */
 const STEP_SERVICES = 128;
 const STEP_REAL_SERVERS = 2048;
-const RENDERS_PER_TURN = 256;
+/** The clock is asked this often, not at each Service: in some virtual machines it costs as much as rendering one. */
+const SERVICES_PER_PACE = 16;
 const EEXIST = 17;
 
 export class IpvsBackend implements Backend {
@@ -54,11 +56,9 @@ export class IpvsBackend implements Backend {
   private readonly desired = new Map<ServiceKey, DesiredService>();
   private readonly applied = new Map<string, AppliedVirtualServer>();
   private readonly foreign = new Set<string>();
-  private readonly leftovers = new Leftovers();
+  private readonly failures = new Failures();
   /** Problems found while rendering; only Services that have some. */
   private readonly rendered = new Map<ServiceKey, readonly Problem[]>();
-  /** Problems found while writing: the Services that are not fully programmed. */
-  private readonly refused = new Map<ServiceKey, Problem[]>();
   /** Sets that hold members of others, whose rules must therefore stay. */
   private readonly sharedSets = new Map<Family, Set<SetName>>();
 
@@ -112,7 +112,7 @@ export class IpvsBackend implements Backend {
     for (const key of retried) await this.reread(key);
     for (const rules of this.rules.values()) rules.forget();
     operations += await this.ensureRules(retried);
-    for (const key of retried) this.refused.delete(key);
+    for (const key of retried) this.failures.forget(key);
     operations += await this.runSteps([...retried], true);
     operations += await this.deleteLeftovers();
     return this.report(operations, startMs);
@@ -121,15 +121,16 @@ export class IpvsBackend implements Backend {
   private report(operations: number, startMs: number): ApplyReport {
     return {
       operations,
-      failed: [...this.refused.keys()].sort(),
-      leftovers: this.leftovers.list(),
+      failed: this.failures.keys(),
+      leftovers: this.failures.leftovers.list(),
       durationMs: this.settings.now() - startMs,
     };
   }
 
   problems(): ReadonlyMap<ServiceKey, readonly Problem[]> {
     const all = new Map<ServiceKey, readonly Problem[]>(this.rendered);
-    for (const [key, problems] of this.refused) all.set(key, [...(all.get(key) ?? []), ...problems]);
+    for (const [key, problems] of this.failures.problems())
+      all.set(key, [...(all.get(key) ?? []), ...problems]);
     return all;
   }
 
@@ -165,8 +166,11 @@ export class IpvsBackend implements Backend {
   /** Renders what changed and settles who owns what; returns the Services to write, in order. */
   private async render(change: PlanChange): Promise<ServiceKey[]> {
     const services = new Map(change.services);
-    if (change.isComplete)
-      for (const key of this.desired.keys()) if (!services.has(key)) services.set(key, null);
+    if (change.isComplete) {
+      // Also what an apply that ended with an error had withdrawn, but not yet taken out of the kernel.
+      for (const key of [...this.desired.keys(), ...this.ledger.keys()])
+        if (!services.has(key)) services.set(key, null);
+    }
     const critical = new Set<ServiceKey>();
     const present = new Set<ServiceKey>();
     const gone = new Set<ServiceKey>();
@@ -177,7 +181,7 @@ export class IpvsBackend implements Backend {
       for (const other of others) neighbours.add(other);
       if (plan === null) gone.add(key);
       else (plan.isCritical ? critical : present).add(key);
-      if (++rendered % RENDERS_PER_TURN === 0) await this.settings.nextTurn();
+      if (++rendered % SERVICES_PER_PACE === 0) await this.settings.pace();
     }
     // Gone ones last: what another Service takes over is changed in place instead of deleted and made again.
     return [...new Set([...critical, ...present, ...neighbours, ...gone])];
@@ -194,7 +198,7 @@ export class IpvsBackend implements Backend {
   private withdraw(key: ServiceKey): ServiceKey[] {
     this.desired.delete(key);
     this.rendered.delete(key);
-    this.refused.delete(key);
+    this.failures.forget(key);
     return this.ledger.withdraw(key);
   }
 
@@ -214,7 +218,6 @@ export class IpvsBackend implements Backend {
           weight += realServers.length;
       }
       operations += await this.runStep(step, isRepair);
-      if (at < keys.length) await this.settings.nextTurn();
     }
     return operations;
   }
@@ -224,11 +227,13 @@ export class IpvsBackend implements Backend {
     const delta = emptyDelta();
     const changed = new Map<string, VirtualServerDiff>();
     const deleted: IpvsOperation[] = [];
+    let settled = 0;
     for (const key of keys) {
       const desired = this.desired.get(key);
       const previous = this.ledger.effectiveOf(key);
       const next = desired === undefined ? null : this.ledger.restrict(desired, (id) => this.foreign.has(id));
       this.ledger.settle(key, next, delta);
+      if (++settled % SERVICES_PER_PACE === 0) await this.settings.pace();
       for (const virtualServer of next?.virtualServers ?? []) {
         const diff = diffVirtualServer(this.applied.get(virtualServer.id), virtualServer);
         if (diff.service !== null || diff.add.length > 0 || diff.remove.length > 0)
@@ -246,27 +251,24 @@ export class IpvsBackend implements Backend {
     if (outcome === null) return 0;
     for (const operation of deleted) this.settleDeletion(operation, outcome);
     const again = this.settleCreations(changed, outcome);
-    this.noteMemberFailures(keys, outcome);
+    this.failures.noteStep(keys, outcome, this.ledger);
     this.noteBlocked(keys);
     return outcome.operations + (again.length > 0 ? await this.runStep(again, false) : 0);
   }
 
-  private async attempt(
-    keys: readonly ServiceKey[],
-    step: Parameters<typeof runStep>[1],
-  ): Promise<StepOutcome | null> {
+  private async attempt(keys: readonly ServiceKey[], step: Step): Promise<StepOutcome | null> {
     try {
-      return await runStep(this.port, step);
+      return await runStep(this.port, step, this.settings.pace);
     } catch (error) {
-      if (!(error instanceof PointsmanError)) throw error;
       // The outcome is unknown: what we tried counts as ours and is read again by `retry`.
       for (const id of step.changed.keys()) {
         const service = this.findService(keys, id);
         if (service !== undefined && !this.applied.has(id))
           this.applied.set(id, { service, destinations: [] });
       }
-      this.leftovers.addStep(step.delta, step.deleted);
-      for (const key of keys) this.note(key, refusedProblem(key, 'its virtual servers', error));
+      this.failures.leftovers.addStep(step.delta, step.deleted);
+      for (const key of keys) this.failures.note(key, refusedProblem(key, 'its virtual servers', error));
+      if (!(error instanceof PointsmanError)) throw error;
       return null;
     }
   }
@@ -292,7 +294,7 @@ export class IpvsBackend implements Backend {
   private settleDeletion(operation: IpvsOperation, outcome: StepOutcome): void {
     if (operation.op !== 'DEL_SERVICE') return;
     const id = formatServiceKey(operation.service);
-    if (outcome.failedVirtualServers.has(id)) this.leftovers.services.set(id, operation);
+    if (outcome.failedVirtualServers.has(id)) this.failures.leftovers.services.set(id, operation);
     else this.applied.delete(id);
   }
 
@@ -320,48 +322,23 @@ export class IpvsBackend implements Backend {
         this.foreign.add(id);
         again.push(key);
       } else {
-        this.note(key, refusedProblem(key, id, error));
+        // Made, but not all of its servers: it is ours, and `retry` reads what it has.
+        if (error.operation !== 'NEW_SERVICE' && !this.applied.has(id)) {
+          this.applied.set(id, { service: virtualServer.service, destinations: [] });
+        }
+        this.failures.note(key, refusedProblem(key, id, error));
       }
     }
     return again;
   }
 
-  /** What is wanted and was refused fails its Services; what is not wanted and could not be removed is left over. */
-  private noteMemberFailures(
-    keys: readonly ServiceKey[],
-    { failedMembers, failedAddresses }: StepOutcome,
-  ): void {
-    if (failedMembers.length === 0 && failedAddresses.length === 0) return;
-    const refused = new Map<string, KernelError>();
-    for (const { set, family, member, error } of failedMembers) {
-      const made = makeMember(set, family, member);
-      refused.set(made.id, error);
-      if (!this.ledger.hasMember(made.id)) this.leftovers.members.set(made.id, made);
-    }
-    for (const { address, error } of failedAddresses) {
-      refused.set(address, error);
-      if (!this.ledger.hasAddress(address)) this.leftovers.addresses.add(address);
-    }
-    for (const key of keys) {
-      for (const id of referencedIds(this.ledger.effectiveOf(key))) {
-        const error = refused.get(id);
-        if (error !== undefined) this.note(key, refusedProblem(key, id, error));
-      }
-    }
-  }
-
   private noteBlocked(keys: readonly ServiceKey[]): void {
     for (const key of keys) {
       for (const { id } of this.desired.get(key)?.virtualServers ?? []) {
-        if (this.foreign.has(id) && this.ledger.ownerOf(id) === key) this.note(key, foreignProblem(key, id));
+        if (this.foreign.has(id) && this.ledger.ownerOf(id) === key)
+          this.failures.note(key, foreignProblem(key, id));
       }
     }
-  }
-
-  private note(key: ServiceKey, problem: Problem): void {
-    const problems = this.refused.get(key) ?? [];
-    if (!problems.some(({ message }) => message === problem.message))
-      this.refused.set(key, [...problems, problem]);
   }
 
   /** Reads what the kernel holds for one Service: what is there and not known as ours is somebody else's. */
@@ -372,14 +349,16 @@ export class IpvsBackend implements Backend {
       if (found === undefined) {
         this.applied.delete(id);
         this.foreign.delete(id);
-      } else if (!this.foreign.has(id) && isAddressService(found)) {
+      } else if (this.applied.has(id) && isAddressService(found)) {
         this.applied.set(id, { service: found, destinations: await this.port.destinations(service) });
+      } else {
+        this.foreign.add(id);
       }
     }
   }
 
   private async deleteLeftovers(): Promise<number> {
-    const { delta, deleted } = this.leftovers.take(this.ledger);
+    const { delta, deleted } = this.failures.leftovers.take(this.ledger);
     return this.remove(delta, deleted);
   }
 
@@ -388,7 +367,7 @@ export class IpvsBackend implements Backend {
     const outcome = await this.attempt([], { delta, changed: new Map(), deleted });
     if (outcome === null) return 0;
     for (const operation of deleted) this.settleDeletion(operation, outcome);
-    this.noteMemberFailures([], outcome);
+    this.failures.noteStep([], outcome, this.ledger);
     return outcome.operations;
   }
 
@@ -443,15 +422,6 @@ export class IpvsBackend implements Backend {
       if ((await rules.ensure(options, nonEmpty)) !== '') operations++;
     }
     return operations;
-  }
-}
-
-/** Ids of all members and addresses that a state needs. */
-function* referencedIds({ members, virtualServers }: Effective): Generator<string> {
-  for (const { id } of members) yield id;
-  for (const virtualServer of virtualServers) {
-    for (const { id } of virtualServer.members) yield id;
-    if (virtualServer.isBound) yield virtualServer.service.address;
   }
 }
 

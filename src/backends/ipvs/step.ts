@@ -46,8 +46,12 @@ const OPENING_SETS: ReadonlySet<SetName> = new Set([
 ] satisfies SetName[]);
 
 /** Runs the step against the port. Throws only when the outcome of something is unknown (time limits, lost replies). */
-export async function runStep(port: IpvsKernelPort, step: Step): Promise<StepOutcome> {
-  const run = new StepRun(port);
+export async function runStep(
+  port: IpvsKernelPort,
+  step: Step,
+  pace: () => Promise<void>,
+): Promise<StepOutcome> {
+  const run = new StepRun(port, pace);
   const { delta } = step;
   await run.addMembers(delta.addMembers.values(), false);
   await run.createVirtualServers(step.changed);
@@ -71,18 +75,22 @@ class StepRun {
     failedAddresses: [],
   };
   private readonly port: IpvsKernelPort;
+  private readonly pace: () => Promise<void>;
 
-  constructor(port: IpvsKernelPort) {
+  constructor(port: IpvsKernelPort, pace: () => Promise<void>) {
     this.port = port;
+    this.pace = pace;
   }
 
   async addMembers(members: Iterable<DesiredMember>, isOpening: boolean): Promise<void> {
     const changes = this.group(members, isOpening);
+    await this.pace();
     if (changes.length > 0) this.outcome.failedMembers.push(...(await this.port.addMembers(changes)));
   }
 
   async deleteMembers(members: Iterable<DesiredMember>, isOpening: boolean): Promise<void> {
     const changes = this.group(members, isOpening);
+    await this.pace();
     if (changes.length > 0) this.outcome.failedMembers.push(...(await this.port.deleteMembers(changes)));
   }
 
@@ -131,6 +139,7 @@ class StepRun {
   ): Promise<void> {
     if (operations.length === 0) return;
     this.outcome.operations += operations.length;
+    await this.pace();
     for (const failure of await this.port.applyIpvs(operations)) {
       if (isFine(failure) || !('service' in failure.operation) || failure.operation.service === null)
         continue;
@@ -143,12 +152,14 @@ class StepRun {
   async bind(addresses: readonly IpAddress[]): Promise<void> {
     if (addresses.length === 0) return;
     this.outcome.operations += addresses.length;
+    await this.pace();
     this.outcome.failedAddresses.push(...(await this.port.bind(addresses)));
   }
 
   async unbind(addresses: readonly IpAddress[]): Promise<void> {
     if (addresses.length === 0) return;
     this.outcome.operations += addresses.length;
+    await this.pace();
     this.outcome.failedAddresses.push(...(await this.port.unbind(addresses)));
   }
 }

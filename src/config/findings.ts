@@ -1,0 +1,24 @@
+// What is wrong or odd in a configuration, collected while its values are read. Pure.
+
+import type { Path } from '../files/document.ts';
+
+/** A rule that the configuration breaks. */
+export interface Mistake {
+  readonly path: Path;
+  readonly message: string;
+  readonly remedy: string;
+}
+
+/** Collects mistakes, which forbid the configuration, and warnings, which do not. */
+export class Findings {
+  readonly mistakes: Mistake[] = [];
+  readonly warnings: Mistake[] = [];
+
+  mistake(path: Path, message: string, remedy: string): void {
+    this.mistakes.push({ path, message, remedy });
+  }
+
+  warn(path: Path, message: string, remedy: string): void {
+    this.warnings.push({ path, message, remedy });
+  }
+}

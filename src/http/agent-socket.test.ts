@@ -1,0 +1,210 @@
+import { chmodSync, existsSync, mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { request } from 'node:http';
+import { connect, createServer } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { spawn } from 'node:child_process';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { PointsmanError } from '../model/errors.ts';
+import { agentRoutes } from './agent-routes.ts';
+import { AGENT_SOCKET, askAgent, serveAgentSocket, type JsonRoute } from './agent-socket.ts';
+
+let folder = '';
+let path = '';
+const open: { close(): Promise<void> }[] = [];
+
+beforeEach(() => {
+  folder = mkdtempSync(join(tmpdir(), 'agent-socket-'));
+  path = join(folder, 'run', 'agent.sock');
+});
+afterEach(async () => {
+  for (const server of open.splice(0)) await server.close();
+  rmSync(folder, { recursive: true, force: true });
+});
+
+async function serve(routes: Record<string, JsonRoute> = {}): Promise<void> {
+  open.push(await serveAgentSocket(path, routes));
+}
+
+interface Answer {
+  readonly status: number | undefined;
+  readonly text: string;
+}
+
+function ask(target: string, method = 'GET', headers: Record<string, string> = {}): Promise<Answer> {
+  return new Promise((resolve, reject) => {
+    const asked = request({ socketPath: path, path: target, method, headers }, (response) => {
+      let text = '';
+      response.on('data', (chunk: Buffer) => (text += chunk.toString()));
+      response.on('end', () => resolve({ status: response.statusCode, text }));
+    });
+    asked.on('error', reject);
+    asked.end();
+  });
+}
+
+/** What the server answers to raw bytes, until it closes. */
+function sendRaw(bytes: string): Promise<string> {
+  return new Promise((resolve) => {
+    let text = '';
+    const socket = connect(path, () => socket.write(bytes));
+    socket.on('data', (chunk) => (text += chunk.toString()));
+    socket.on('error', () => {});
+    socket.on('close', () => resolve(text));
+  });
+}
+
+describe('the socket of the agent', () => {
+  it('is for its owner alone, as is the folder that it makes', async () => {
+    const umask = process.umask(0);
+    try {
+      await serve();
+    } finally {
+      process.umask(umask);
+    }
+    expect(statSync(path).mode & 0o777).toBe(0o600);
+    expect(statSync(join(folder, 'run')).mode & 0o777).toBe(0o700);
+    expect(statSync(path).isSocket()).toBe(true);
+  });
+
+  it('answers its routes as JSON, with their query', async () => {
+    await serve({ '/echo': async (query) => Object.fromEntries(query) });
+    expect(await askAgent(path, '/echo?a=1&b=%20')).toEqual({ a: '1', b: ' ' });
+  });
+
+  it.each<[string, string, string, number, RegExp]>([
+    ['an unknown path', '/nope', 'GET', 404, /no such path: \/nope/],
+    ['a name of Object.prototype', '/constructor', 'GET', 404, /no such path/],
+    ['a POST', '/good', 'POST', 405, /only GET/],
+    ['a DELETE', '/good', 'DELETE', 405, /only GET/],
+    ['a wrong question', '/wrong', 'GET', 400, /write namespace\/name/],
+    ['a failure of ours', '/broken', 'GET', 500, /it broke/],
+    ['a route that throws at once', '/throws', 'GET', 500, /at once/],
+    ['a target that is no URL', '//', 'GET', 404, /no such path|not/],
+  ])('refuses %s', async (_, target, method, status, text) => {
+    await serve({
+      '/good': async () => ({}),
+      '/wrong': () => Promise.reject(new PointsmanError('USAGE', 'write namespace/name')),
+      '/broken': () => Promise.reject(new Error('it broke')),
+      '/throws': () => {
+        throw new Error('at once');
+      },
+    });
+    const answer = await ask(target, method);
+    expect(answer.status).toBe(status);
+    expect((JSON.parse(answer.text) as { error: string }).error).toMatch(text);
+    expect((await ask('/good')).status).toBe(200);
+  });
+
+  it('refuses a header that is too large, and rubbish, and goes on', async () => {
+    await serve({ '/good': async () => ({}) });
+    await expect(ask('/good', 'GET', { 'x-large': 'x'.repeat(10_000) })).resolves.toMatchObject({
+      status: 431,
+    });
+    expect(await sendRaw('not http\r\n\r\n')).toMatch(/^HTTP\/1\.1 400/);
+    expect((await ask('/good')).status).toBe(200);
+  });
+
+  it('refuses a second agent with one line that says what to do, and the first goes on', async () => {
+    await serve({ '/good': async () => ({ first: true }) });
+    await expect(serve()).rejects.toMatchObject({
+      code: 'USAGE',
+      message: `another agent answers on ${path}; stop it first, or give this one --socket PATH`,
+    });
+    expect(await askAgent(path, '/good')).toEqual({ first: true });
+  });
+
+  it('replaces the file that a killed agent left', async () => {
+    const program = `process.umask(0o077);require('node:fs').mkdirSync(${JSON.stringify(join(folder, 'run'))});require('node:net').createServer().listen(${JSON.stringify(path)},()=>console.log('up'))`;
+    const killed = spawn(process.execPath, ['-e', program], { stdio: ['ignore', 'pipe', 'inherit'] });
+    await new Promise((resolve) => killed.stdout.once('data', resolve));
+    const ended = new Promise((resolve) => killed.once('exit', resolve));
+    killed.kill('SIGKILL');
+    await ended;
+    expect(existsSync(path)).toBe(true);
+    await serve({ '/good': async () => ({ second: true }) });
+    expect(await askAgent(path, '/good')).toEqual({ second: true });
+  });
+
+  it('does not remove a file that is no socket', async () => {
+    path = join(folder, 'important.txt');
+    writeFileSync(path, 'text');
+    await expect(serve()).rejects.toMatchObject({
+      code: 'USAGE',
+      message: expect.stringContaining('is no socket') as string,
+    });
+    expect(statSync(path).isFile()).toBe(true);
+  });
+
+  it('says in one line that it cannot be made', async () => {
+    const file = join(folder, 'file');
+    writeFileSync(file, '');
+    path = join(file, 'agent.sock');
+    await expect(serve()).rejects.toBeInstanceOf(PointsmanError);
+  });
+
+  it('closes also under a client that does not read or say anything, and its file is gone', async () => {
+    await serve({ '/large': async () => 'x'.repeat(8 << 20) });
+    const idle = connect(path);
+    const slow = connect(path, () => slow.write('GET /large HTTP/1.1\r\nhost: a\r\n\r\n'));
+    for (const socket of [idle, slow]) socket.on('error', () => {});
+    await new Promise((resolve) => slow.once('connect', resolve));
+    await new Promise((resolve) => slow.once('readable', resolve));
+    await open.pop()?.close();
+    expect(existsSync(path)).toBe(false);
+    idle.destroy();
+    slow.destroy();
+  });
+});
+
+describe('asking an agent', () => {
+  it('that is not there fails with what to do', async () => {
+    await expect(askAgent(path, '/status')).rejects.toMatchObject({
+      code: 'AGENT_UNREACHABLE',
+      message: `no agent answers on ${path} (connect ENOENT ${path}); start it with "pointsman run", as root on this node`,
+    });
+  });
+
+  it('fails with its reason when it refuses', async () => {
+    await serve();
+    await expect(askAgent(path, '/nope')).rejects.toMatchObject({
+      message: 'the agent answered 404: no such path: /nope',
+    });
+  });
+
+  it.each([
+    ['closes at once', ''],
+    ['does not speak HTTP', 'hello\n'],
+    ['answers no JSON', 'HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n<>'],
+    ['stops in the middle', 'HTTP/1.1 200 OK\r\ncontent-length: 20\r\n\r\n{"a'],
+  ])('fails when what is there %s', async (_, answer) => {
+    path = join(folder, 'other.sock');
+    const server = createServer((socket) => {
+      socket.on('error', () => {});
+      socket.once('data', () => socket.end(answer));
+    });
+    await new Promise<void>((resolve) => server.listen(path, resolve));
+    chmodSync(path, 0o600);
+    await expect(askAgent(path, '/status')).rejects.toMatchObject({ code: 'AGENT_UNREACHABLE' });
+    await new Promise((resolve) => server.close(resolve));
+  });
+});
+
+describe('the routes of the agent', () => {
+  const routes = agentRoutes({
+    status: async (only) =>
+      ({ asked: only === undefined ? 'all' : ['a/b', 'a/c'].filter((key) => only(key as never)) }) as never,
+  });
+  const status = (query: string): Promise<unknown> | undefined =>
+    routes['/status']?.(new URLSearchParams(query));
+
+  it('give the status of all Services or of one', async () => {
+    expect(await status('')).toEqual({ asked: 'all' });
+    expect(await status('service=a/b')).toEqual({ asked: ['a/b'] });
+    await expect(status('service=b')).rejects.toMatchObject({ code: 'USAGE' });
+  });
+
+  it('are found by the command at the agent’s usual place', () => {
+    expect(AGENT_SOCKET).toBe('/run/pointsman/agent.sock');
+  });
+});

@@ -1,0 +1,71 @@
+// An agent on the fake kernel, with the log as text: for tests that need all parts between objects and kernel but no kernel.
+
+import { readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { parseAllDocuments } from 'yaml';
+import { IpvsBackend } from '../src/backends/ipvs/backend.ts';
+import type { IpvsKernelPort } from '../src/backends/ipvs/port.ts';
+import { Agent } from '../src/daemon/agent.ts';
+import { openLog } from '../src/daemon/log.ts';
+import type { ClusterEvent, ClusterObject } from '../src/model/objects.ts';
+import type { NodeOptions } from '../src/plan/plan.ts';
+
+/** The objects of a folder's *.yaml files as events, in the order of file names. */
+export function readManifests(folder: string): ClusterEvent[] {
+  const files = readdirSync(folder).filter((file) => file.endsWith('.yaml'));
+  return files
+    .sort()
+    .flatMap((file) =>
+      parseAllDocuments(readFileSync(join(folder, file), 'utf8')).map((document): ClusterEvent => ({
+        type: 'apply',
+        object: document.toJS() as ClusterObject,
+      })),
+    );
+}
+
+/** What startAgent made. */
+export interface StartedAgent {
+  readonly agent: Agent;
+  readonly backend: IpvsBackend;
+  /** Lines of the log without time and pid: `I "Synced" services=1`. */
+  readonly log: string[];
+  /** How often a sync was asked for. */
+  readonly dirty: { count: number };
+}
+
+/** An agent that has taken in `events`, complete, with no sync done. */
+export function startAgent(
+  port: IpvsKernelPort,
+  node: NodeOptions,
+  events: readonly ClusterEvent[],
+): StartedAgent {
+  const made = makeAgent(port, node);
+  made.agent.onEvents(events);
+  made.agent.setComplete();
+  return made;
+}
+
+/** An agent that knows nothing yet. */
+export function makeAgent(port: IpvsKernelPort, node: NodeOptions): StartedAgent {
+  const log: string[] = [];
+  const dirty = { count: 0 };
+  const backend = new IpvsBackend(port, node.families, {
+    strictArp: false,
+    timeouts: {},
+    masqueradeMark: 0x4000,
+    now: () => 0,
+    pace: () => Promise.resolve(),
+  });
+  const agent = new Agent({
+    backend,
+    node,
+    log: openLog({
+      write: (line) => log.push(line.replace(/^(.)\S+ \S+ +\d+ pointsman\]/, '$1')),
+      now: () => new Date(0),
+      pid: 1,
+    }),
+    pace: () => Promise.resolve(),
+    onDirty: () => void dirty.count++,
+  });
+  return { agent, backend, log, dirty };
+}
