@@ -27,9 +27,8 @@ writeFileSync(
 
 const startMs = performance.now();
 const agent = spawn(
-  process.execPath,
+  fileURLToPath(new URL('../bin/pointsman', import.meta.url)),
   [
-    fileURLToPath(new URL('../src/cli/main.ts', import.meta.url)),
     ...[
       'run',
       '--manifests',

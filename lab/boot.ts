@@ -56,6 +56,8 @@ export const ipvsKernel: GuestKernel = umlKernel;
 
 export interface GuestProgramOptions extends Omit<GuestSpec, 'program' | 'timeoutMs'> {
   readonly timeoutMs?: number;
+  /** Flags for Node, e.g. the ones that bin/pointsman gives the agent. */
+  readonly nodeFlags?: readonly string[];
 }
 
 /** Runs a TypeScript file of this checkout in an IPVS guest, with the Node of this process. Throws LAB_FAILED when it cannot boot. */
@@ -68,10 +70,6 @@ export function runInGuest(
   return ipvsKernel.boot({
     timeoutMs: 120_000,
     ...options,
-    program: [process.execPath, ...nodeFlags(path), path, ...args],
+    program: [process.execPath, ...(options.nodeFlags ?? []), path, ...args],
   });
-}
-
-function nodeFlags(path: string): string[] {
-  return path.endsWith('.ts') ? ['--disable-warning=ExperimentalWarning'] : [];
 }

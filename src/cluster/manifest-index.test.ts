@@ -1,3 +1,5 @@
+// Which file speaks for an object: events against a model that lays the files over one another.
+
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import type { ClusterEvent } from '../model/objects.ts';

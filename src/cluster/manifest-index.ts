@@ -12,6 +12,7 @@ interface Declaration {
   readonly declared: ManifestObject;
 }
 
+/** What all files together declare. */
 export class ManifestIndex {
   private readonly files = new Map<string, ReadonlyMap<string, ManifestObject>>();
   /** By object id; sorted by file name, never empty. */

@@ -1,3 +1,6 @@
+// Manifests: kinds and lists, every rule of the API as a table of broken objects, and properties over hostile ones: what is accepted
+// projects without complaint, and no text gets through that is more than a plain token.
+
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { DEFAULT_DOCUMENT_LIMITS, DocumentError } from '../files/document.ts';

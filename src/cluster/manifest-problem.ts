@@ -20,6 +20,7 @@ export interface ManifestProblem {
 /** The place of a problem that concerns a file as such. */
 export const WHOLE_FILE: Position = { line: 0, column: 0 };
 
+/** A problem at a place of a file; `path` is that of the field. */
 export function manifestProblem(
   file: string,
   position: Position,

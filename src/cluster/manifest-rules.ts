@@ -137,6 +137,7 @@ export function checkInteger(
   return null;
 }
 
+/** Reports what is neither absent nor true or false. */
 export function checkBoolean(value: unknown, path: Path, report: Report): void {
   if (!isAbsent(value) && typeof value !== 'boolean') report.invalid(path, value, 'use true or false');
 }

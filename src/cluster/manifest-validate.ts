@@ -34,8 +34,8 @@ import { validateService } from './manifest-validate-service.ts';
 /** Kinds that make events. */
 export type ManifestKind = 'Service' | 'EndpointSlice' | 'Node';
 
-export const DNS_LABEL_RULE = 'use lower-case letters, digits and hyphens, at most 63';
-export const DNS_NAME_RULE = 'use a DNS name in lower case';
+const DNS_LABEL_RULE = 'use lower-case letters, digits and hyphens, at most 63';
+const DNS_NAME_RULE = 'use a DNS name in lower case';
 
 const MAX_ADDRESSES = 100;
 const MAX_HINTS = 8;

@@ -1,3 +1,5 @@
+// A real folder, read and watched: every way in which files change, break and come back. Waits for events, never for the clock.
+
 import { execFileSync } from 'node:child_process';
 import {
   chmodSync,

@@ -37,6 +37,7 @@ export interface ManifestLimits extends DocumentLimits {
   readonly maxYamlBytes: number;
 }
 
+/** Enough for clusters of tens of thousands of Services. */
 export const DEFAULT_MANIFEST_LIMITS: ManifestLimits = {
   ...DEFAULT_DOCUMENT_LIMITS,
   maxFiles: 10_000,
@@ -44,6 +45,7 @@ export const DEFAULT_MANIFEST_LIMITS: ManifestLimits = {
   maxYamlBytes: 16 * 1024 * 1024,
 };
 
+/** How a ManifestSource reads and whom it tells. */
 export interface ManifestOptions {
   /** Called, once `watch` runs, when a look found something new. `problems` and `warnings` are complete, `events` the difference. */
   readonly onEvents?: (

@@ -6,14 +6,17 @@ import type { Scheduler } from './schedulers.ts';
 
 /** Modes that this build can run. */
 export const MODES = ['ipvs'] as const;
+/** A mode that this build can run. */
 export type Mode = (typeof MODES)[number];
 
+/** Values of detectLocalMode. */
 export const DETECT_LOCAL_MODES = [
   'ClusterCIDR',
   'NodeCIDR',
   'BridgeInterface',
   'InterfaceNamePrefix',
 ] as const;
+/** One of DETECT_LOCAL_MODES. */
 export type DetectLocalMode = (typeof DETECT_LOCAL_MODES)[number];
 
 /** How traffic of pods is told from other traffic. All but 'nodeCIDR' are the plan's LocalDetector as they stand. */
@@ -25,12 +28,14 @@ export type DetectLocal =
   | { readonly kind: 'bridge'; readonly interfaceName: string }
   | { readonly kind: 'interfacePrefix'; readonly prefix: string };
 
+/** Where a server listens. */
 export interface SocketAddress {
   readonly address: IpAddress;
   /** 1 to 65535. */
   readonly port: number;
 }
 
+/** The configuration of the proxy. Every field has a value. */
 export interface Config {
   readonly mode: Mode;
   /** Name of the Node, trimmed and in lower case; '' = the name of the host. */

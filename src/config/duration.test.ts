@@ -1,3 +1,5 @@
+// Go durations: a table from Go's own rules, and the round trip of all 64-bit values.
+
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { formatGoDuration, parseGoDuration } from './duration.ts';

@@ -1,3 +1,5 @@
+// The configuration file on disk: what cannot be read, and every way in which it changes while it is watched.
+
 import { mkdirSync, mkdtempSync, renameSync, rmSync, symlinkSync, unlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';

@@ -1,3 +1,5 @@
+// KubeProxyConfiguration: defaults, every field, every mistake with its place and remedy, and what is only warned of.
+
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { PointsmanError } from '../model/errors.ts';

@@ -17,6 +17,7 @@ export const SCHEDULERS = [
   'ovf',
   'twos',
 ] as const;
+/** One of SCHEDULERS. */
 export type Scheduler = (typeof SCHEDULERS)[number];
 
 /** True for the name of a scheduler. */

@@ -8,6 +8,7 @@ import { parseGoDuration } from './duration.ts';
 
 /** The only one there is. */
 export const API_VERSION = 'kubeproxy.config.k8s.io/v1alpha1';
+/** The kind of the one object in the file. */
 export const KIND = 'KubeProxyConfiguration';
 
 /** Fields of a section: a leaf, or another section. */

@@ -6,6 +6,7 @@ import { formatPath, type Path } from '../files/document.ts';
 import { objectOf } from '../model/fields.ts';
 import { knownPaths } from './schema.ts';
 
+/** A field that does not exist. */
 export interface UnknownField {
   readonly path: Path;
   /** "ipvs.scheduler"; '' when nothing is near. */

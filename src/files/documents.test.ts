@@ -1,3 +1,6 @@
+// YAML and JSON texts: what is read, every mistake with its place, and hostile texts (bombs, depth, quadratic traps). No text may throw
+// anything but DocumentError, or take more than linear time.
+
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import {

@@ -4,6 +4,7 @@
 
 import { statSync, watch, type FSWatcher } from 'node:fs';
 
+/** How a folder is watched. */
 export interface FolderWatchOptions {
   /** Looks again. Never called while an earlier call still runs; what happens meanwhile leads to one more call. Must not reject. */
   readonly onChange: () => Promise<void>;

@@ -1,3 +1,5 @@
+// The text of iptables-save: what it prints is read, and formatting is the inverse of parsing for any tables.
+
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import {

@@ -12,6 +12,7 @@ export interface IptablesRule {
   readonly bytes: number | null;
 }
 
+/** One chain with its rules, in order. */
 export interface IptablesChain {
   /** 'ACCEPT', 'DROP'; '-' for a chain that is not built in. */
   readonly policy: string;

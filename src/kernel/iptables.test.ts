@@ -1,3 +1,5 @@
+// The choice of the flavour as a table, and both flavours of this machine in network namespaces of their own.
+
 import { spawnSync } from 'node:child_process';
 import { describe, expect, test } from 'vitest';
 import { chooseFlavour, parseVersion, type IptablesFlavour } from './iptables.ts';

@@ -7,7 +7,9 @@ import type { Family } from '../model/ip.ts';
 import { parseTables } from './iptables-text.ts';
 import { findTool, firstLines, runTool, type ToolResult } from './process.ts';
 
+/** The two implementations: xtables of old, and nf_tables behind the same commands. */
 export type IptablesFlavour = 'legacy' | 'nft';
+/** Tables that Pointsman has to do with. */
 export type IptablesTable = 'nat' | 'filter' | 'mangle' | 'raw';
 
 /** One flavour's programs of one family. */
@@ -30,6 +32,7 @@ const RESTORE_TIMEOUT_MS = 120_000;
 /** First version with -w in iptables-restore and with MASQUERADE --random-fully. */
 const MODERN: readonly [number, number, number] = [1, 6, 2];
 
+/** The iptables of one family on this node, in the network namespace of this thread. */
 export class Iptables {
   readonly family: Family;
   readonly flavour: IptablesFlavour;

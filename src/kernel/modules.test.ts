@@ -1,3 +1,5 @@
+// Lists of modules as files of a made-up kernel; loading for real is in tools.kernel.test.ts.
+
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';

@@ -6,6 +6,7 @@ import { PointsmanError } from '../model/errors.ts';
 import { findTool, firstLines, runTool } from './process.ts';
 import { kernelRelease } from './sysctl.ts';
 
+/** What is known of a module. */
 export type ModuleState = 'loaded' | 'builtin' | 'absent';
 
 /** Where the kernel and its package keep their lists. */

@@ -1,3 +1,5 @@
+// Running programs of this machine: arguments, environment, limits, and every way to fail.
+
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { findTool, firstLines, isPlainToken, runTool } from './process.ts';

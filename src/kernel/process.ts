@@ -12,6 +12,7 @@ export const TOOL_FOLDERS = ['/usr/sbin', '/usr/bin', '/sbin', '/bin'] as const;
 /** An argument; `token` is for text from outside: it must be a plain word that no program takes for an option. */
 export type ToolArgument = string | { readonly token: string };
 
+/** Limits of one run, and its input. */
 export interface ToolOptions {
   /** Default: nothing. */
   readonly stdin?: string;
@@ -23,6 +24,7 @@ export interface ToolOptions {
   readonly acceptExitCodes?: readonly number[];
 }
 
+/** What a program that ended as accepted left behind. */
 export interface ToolResult {
   readonly exitCode: number;
   readonly stdout: string;

@@ -1,3 +1,5 @@
+// Switches of this machine's kernel, written only in network namespaces of their own.
+
 import { spawnSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
