@@ -110,6 +110,7 @@ async function firstSync(size: Size): Promise<Record<string, string | number>> {
     'bare ipvs+sets+addresses ms': `${round(bare.ipvsMs)}+${round(bare.setsMs)}+${round(bare.addressesMs)}`,
     'ipvsadm -R + ipset restore ms': tools === null ? '-' : round(tools.totalMs),
     'kube-proxy 1.36 ms': KUBE_PROXY_MS[label] ?? '-',
+    'page faults x us': `${round(ours.pageFaults)} x ${round(ours.pageFaultUs)}`,
     'peak RSS MB': round(ours.peakRssMb),
     'loop p99 ms': round(ours.loopP99Ms, 1),
     'loop max ms': round(ours.loopMaxMs, 1),

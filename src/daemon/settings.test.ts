@@ -7,7 +7,7 @@ import { ipvsSettings, nodeNameOf, nodeOptionsFrom, nodeSettings } from './setti
 
 const ip = (text: string): IpAddress => parseIp(text) as IpAddress;
 const cidr = (text: string): Cidr => parseCidr(text) as Cidr;
-const CLOCK = { now: () => 0, nextTurn: () => Promise.resolve() };
+const CLOCK = { now: () => 0, pace: () => Promise.resolve() };
 
 const config = (change: Partial<Config>): Config => ({ ...defaultConfig(), ...change });
 const node = (podCIDRs: readonly string[]): NodeRecord =>

@@ -126,6 +126,21 @@ describe('the socket of the agent', () => {
     expect(await askAgent(path, '/good')).toEqual({ second: true });
   });
 
+  it.each([
+    ['is older and does not know the question', 'HTTP/1.1 404 Not Found\r\ncontent-length: 2\r\n\r\n{}'],
+    ['closes at once', ''],
+  ])('leaves the socket of somebody who %s', async (_, answer) => {
+    path = join(folder, 'other.sock');
+    const server = createServer((socket) => {
+      socket.on('error', () => {});
+      socket.once('data', () => socket.end(answer));
+    });
+    await new Promise<void>((resolve) => server.listen(path, resolve));
+    await expect(serve()).rejects.toMatchObject({ code: 'USAGE' });
+    expect(existsSync(path)).toBe(true);
+    await new Promise((resolve) => server.close(resolve));
+  });
+
   it('does not remove a file that is no socket', async () => {
     path = join(folder, 'important.txt');
     writeFileSync(path, 'text');

@@ -1,7 +1,7 @@
 // HTTP over a unix socket that only root can open: the way in which our own commands talk to a running agent.
 // Limits: one small GET per connection, header time and size as below, and a slow reader never holds up a sync.
 
-import { chmodSync, mkdirSync, rmSync } from 'node:fs';
+import { chmodSync, lstatSync, mkdirSync, rmSync } from 'node:fs';
 import { createServer, request, type Server } from 'node:http';
 import { dirname } from 'node:path';
 import { PointsmanError, errorLine, hasCode } from '../model/errors.ts';
@@ -25,28 +25,24 @@ export async function serveAgentSocket(
   path: string,
   routes: Readonly<Record<string, JsonRoute>>,
 ): Promise<{ close(): Promise<void> }> {
-  mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
-  if (await isAnswering(path)) {
-    throw new PointsmanError(
-      'USAGE',
-      `another agent answers on ${path}; stop it first, or give this one --socket PATH`,
-      { path },
-    );
-  }
-  rmSync(path, { force: true });
+  makeFolder(path);
+  await removeStale(path);
   const server = createServer(
     { maxHeaderSize: MAX_HEADER_BYTES, requestTimeout: REQUEST_TIMEOUT_MS },
     (incoming, response) => {
-      const url = new URL(incoming.url ?? '/', 'http://agent');
-      const route = Object.hasOwn(routes, url.pathname) ? routes[url.pathname] : undefined;
       const answer = (status: number, body: unknown): void => {
         response.writeHead(status, { 'content-type': 'application/json', connection: 'close' });
         response.end(JSON.stringify(body));
       };
+      const target = incoming.url ?? '/';
+      const url = URL.parse(target, 'http://agent');
+      const pathname = url?.pathname ?? target;
+      const route = Object.hasOwn(routes, pathname) ? routes[pathname] : undefined;
       if (incoming.method !== 'GET') return answer(405, { error: 'only GET is served here' });
-      if (url.pathname === PING) return answer(200, {});
-      if (route === undefined) return answer(404, { error: `no such path: ${url.pathname}` });
-      route(url.searchParams).then(
+      if (pathname === PING) return answer(200, {});
+      if (url === null || route === undefined) return answer(404, { error: `no such path: ${pathname}` });
+      const run = async (): Promise<unknown> => route(url.searchParams);
+      run().then(
         (body) => answer(200, body),
         (error) => answer(hasCode(error, 'USAGE') ? 400 : 500, { error: errorLine(error) }),
       );
@@ -74,12 +70,47 @@ function listen(server: Server, path: string): Promise<void> {
   });
 }
 
+function makeFolder(path: string): void {
+  try {
+    mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
+  } catch (error) {
+    throw new PointsmanError(
+      'USAGE',
+      `${path} cannot be made (${errorLine(error)}); give another place with --socket PATH`,
+      { path },
+      { cause: error },
+    );
+  }
+}
+
+/** Removes the socket that a killed agent left; never a file of another kind, nor a socket behind which somebody listens. */
+async function removeStale(path: string): Promise<void> {
+  const found = lstatSync(path, { throwIfNoEntry: false });
+  if (found === undefined) return;
+  if (!found.isSocket())
+    throw new PointsmanError(
+      'USAGE',
+      `${path} is no socket; remove it or give another place with --socket PATH`,
+      { path },
+    );
+  if (await isAnswering(path)) {
+    throw new PointsmanError(
+      'USAGE',
+      `another agent answers on ${path}; stop it first, or give this one --socket PATH`,
+      { path },
+    );
+  }
+  rmSync(path, { force: true });
+}
+
+/** An agent that hangs, or one that is older than this one and knows other paths, is there all the same. */
 async function isAnswering(path: string): Promise<boolean> {
   try {
     await askAgent(path, PING);
     return true;
   } catch (error) {
-    return !hasCode(error, 'AGENT_UNREACHABLE');
+    const cause = error instanceof Error ? (error.cause as NodeJS.ErrnoException | undefined) : undefined;
+    return cause?.code !== 'ECONNREFUSED' && cause?.code !== 'ENOENT';
   }
 }
 
@@ -100,6 +131,8 @@ export function askAgent(path: string, target: string): Promise<unknown> {
           );
         else parts.push(part);
       });
+      // Ended before its end was sent: 'end' never comes.
+      response.on('error', (error) => reject(unreachable(path, error)));
       response.on('end', () => {
         try {
           const body = JSON.parse(Buffer.concat(parts).toString('utf8')) as { error?: string };

@@ -1,0 +1,190 @@
+import { describe, expect, it } from 'vitest';
+import { parseIp, type IpAddress } from '../../model/ip.ts';
+import { serviceKey } from '../../model/names.ts';
+import type { RealServer } from '../../plan/plan.ts';
+import { makeMember, type DesiredService, type DesiredVirtualServer } from './desired.ts';
+import { diffVirtualServer } from './diff.ts';
+import { emptyDelta, Ledger, type LedgerDelta } from './ledger.ts';
+import { Leftovers } from './leftovers.ts';
+import { EMPTY_KERNEL, RecordingPort } from './recording-port.ts';
+
+const ip = (text: string): IpAddress => parseIp(text) as IpAddress;
+const VIP = ip('172.30.0.41');
+
+function virtualServer(
+  port: number,
+  servers: readonly string[] = [],
+  more: Partial<DesiredVirtualServer['service']> = {},
+): DesiredVirtualServer {
+  const realServers: RealServer[] = servers.map((text) => {
+    const [address = '', weight = '1'] = text.split(' ');
+    return { address: ip(address), port: 8080, weight: Number(weight), isLocal: false };
+  });
+  return {
+    id: `TCP ${VIP}:${port}`,
+    service: {
+      family: 'IPv4',
+      protocol: 6,
+      address: VIP,
+      port,
+      scheduler: 'rr',
+      flags: 0,
+      timeoutSeconds: 0,
+      netmask: 0xffffffff,
+      ...more,
+    },
+    realServers,
+    isBound: true,
+    members: [
+      makeMember('KUBE-IPVS-IPS', 'IPv4', { address: VIP }),
+      makeMember('KUBE-CLUSTER-IP', 'IPv4', { address: VIP, protocol: 6, port }),
+    ],
+  };
+}
+
+const desired = (name: string, ...virtualServers: DesiredVirtualServer[]): DesiredService => ({
+  key: serviceKey('default', name),
+  virtualServers,
+  members: [],
+  problems: [],
+});
+
+function show(delta: LedgerDelta): string[] {
+  return [
+    ...[...delta.addMembers.keys()].map((id) => `+${id}`),
+    ...[...delta.addAddresses].map((address) => `+${address}`),
+    ...[...delta.removeMembers.keys()].map((id) => `-${id}`),
+    ...[...delta.removeAddresses].map((address) => `-${address}`),
+  ];
+}
+
+describe('the ledger', () => {
+  function settled(...services: DesiredService[]): Ledger {
+    const ledger = new Ledger();
+    for (const [i, each] of services.entries()) {
+      ledger.claim(each, i);
+      ledger.settle(
+        each.key,
+        ledger.restrict(each, () => false),
+        emptyDelta(),
+      );
+    }
+    return ledger;
+  }
+  function settle(ledger: Ledger, key: DesiredService['key'], next: DesiredService | null): string[] {
+    const delta = emptyDelta();
+    ledger.settle(key, next === null ? null : ledger.restrict(next, () => false), delta);
+    return show(delta);
+  }
+
+  it('keeps what two Services share until the last one goes', () => {
+    const [a, b] = [desired('a', virtualServer(80)), desired('b', virtualServer(81))];
+    const ledger = settled(a, b);
+    expect(settle(ledger, a.key, null)).toEqual([`-KUBE-CLUSTER-IP ${VIP},tcp:80`]);
+    expect(settle(ledger, b.key, null)).toEqual([
+      `-KUBE-IPVS-IPS ${VIP}`,
+      `-KUBE-CLUSTER-IP ${VIP},tcp:81`,
+      `-${VIP}`,
+    ]);
+    expect(ledger.nonEmptySets('IPv4').size).toBe(0);
+  });
+
+  it('never takes out in between what both the old and the new state of a Service need', () => {
+    const ledger = settled(desired('a', virtualServer(80)));
+    expect(settle(ledger, desired('a').key, desired('a', virtualServer(80), virtualServer(81)))).toEqual([
+      `+KUBE-CLUSTER-IP ${VIP},tcp:81`,
+    ]);
+  });
+
+  it('gives a contested virtual server to the older claim, and says who is concerned', () => {
+    const ledger = new Ledger();
+    const [old, young] = [desired('old', virtualServer(80)), desired('young', virtualServer(80))];
+    expect(ledger.claim(young, 2)).toEqual([]);
+    expect(ledger.claim(old, 1)).toEqual([young.key]);
+    expect(ledger.ownerOf(`TCP ${VIP}:80`)).toBe(old.key);
+    expect(ledger.restrict(young, () => false).virtualServers).toEqual([]);
+    expect(ledger.withdraw(old.key)).toEqual([young.key]);
+    expect(ledger.ownerOf(`TCP ${VIP}:80`)).toBe(young.key);
+  });
+
+  it('leaves out what belongs to somebody outside', () => {
+    const service = desired('a', virtualServer(80), virtualServer(81));
+    const ledger = settled(service);
+    expect(ledger.restrict(service, (id) => id.endsWith(':80')).virtualServers.map(({ id }) => id)).toEqual([
+      `TCP ${VIP}:81`,
+    ]);
+    expect(ledger.restrict(service, () => false)).toBe(service);
+  });
+});
+
+describe('what is left over', () => {
+  it('is handed out once, without what has become wanted again', () => {
+    const leftovers = new Leftovers();
+    const { members, service } = virtualServer(80);
+    const delta = emptyDelta();
+    for (const member of members) delta.removeMembers.set(member.id, member);
+    delta.removeAddresses.add(VIP);
+    leftovers.addStep(delta, [{ op: 'DEL_SERVICE', service }]);
+    expect(leftovers.list()).toEqual(
+      [VIP, `KUBE-CLUSTER-IP ${VIP},tcp:80`, `KUBE-IPVS-IPS ${VIP}`, `TCP ${VIP}:80`].sort(),
+    );
+    const ledger = new Ledger();
+    const other = desired('b', virtualServer(81));
+    ledger.claim(other, 0);
+    ledger.settle(other.key, other, emptyDelta());
+    const taken = leftovers.take(ledger);
+    expect(show(taken.delta)).toEqual([`-KUBE-CLUSTER-IP ${VIP},tcp:80`]);
+    expect(taken.deleted).toEqual([{ op: 'DEL_SERVICE', service }]);
+    expect(leftovers.list()).toEqual([]);
+  });
+});
+
+describe('the difference of two virtual servers', () => {
+  it.each<[string, DesiredVirtualServer | null, DesiredVirtualServer, string[]]>([
+    [
+      'none before',
+      null,
+      virtualServer(80, ['10.0.0.1']),
+      ['virtualServer add rr', 'realServer add 10.0.0.1'],
+    ],
+    ['nothing', virtualServer(80, ['10.0.0.1', '10.0.0.2']), virtualServer(80, ['10.0.0.2', '10.0.0.1']), []],
+    [
+      'servers',
+      virtualServer(80, ['10.0.0.1', '10.0.0.2']),
+      virtualServer(80, ['10.0.0.2', '10.0.0.3']),
+      ['realServer add 10.0.0.3', 'realServer delete 10.0.0.1'],
+    ],
+    [
+      'weight',
+      virtualServer(80, ['10.0.0.1']),
+      virtualServer(80, ['10.0.0.1 0']),
+      ['realServer change 10.0.0.1'],
+    ],
+    ['scheduler', virtualServer(80), virtualServer(80, [], { scheduler: 'sh' }), ['virtualServer change sh']],
+    [
+      'affinity',
+      virtualServer(80),
+      virtualServer(80, [], { flags: 1, timeoutSeconds: 60 }),
+      ['virtualServer change rr persistent 60'],
+    ],
+    ['flags alone', virtualServer(80), virtualServer(80, [], { flags: 0x10 }), ['virtualServer change rr']],
+    [
+      'netmask alone',
+      virtualServer(80),
+      virtualServer(80, [], { netmask: 0xffffff00 }),
+      ['virtualServer change rr'],
+    ],
+  ])('is by %s what has to be written, in its order', async (_, before, after, expected) => {
+    const applied =
+      before === null ? undefined : { service: before.service, destinations: before.realServers };
+    const { service, add, remove } = diffVirtualServer(applied, after);
+    const port = new RecordingPort(EMPTY_KERNEL);
+    await port.applyIpvs([...(service === null ? [] : [service]), ...add, ...remove]);
+    const lines = port.writes.map(({ kind, action, object, detail }) =>
+      kind === 'virtualServer'
+        ? `${kind} ${action} ${detail}`
+        : `${kind} ${action} ${object.replace(/^.* -> (.*):8080$/, '$1')}`,
+    );
+    expect(lines).toEqual(expected);
+  });
+});
