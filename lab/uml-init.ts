@@ -2,7 +2,7 @@
 //   init:   makes the overlay (this machine's files below, the guest's memory above) and moves the root there
 //   stage2: loads modules, runs the program with its streams in the results folder, powers off
 
-import type { GuestSpec } from './boot.ts';
+import type { GuestSpec } from './guest.ts';
 
 const PATH = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin';
 

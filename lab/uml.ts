@@ -16,7 +16,7 @@ import {
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { PointsmanError } from '../src/model/errors.ts';
-import type { GuestKernel, GuestResult, GuestSpec } from './boot.ts';
+import type { GuestKernel, GuestResult, GuestSpec } from './guest.ts';
 import { renderInit, renderStage2 } from './uml-init.ts';
 
 const LINUX = '/usr/bin/linux.uml';

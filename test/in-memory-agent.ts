@@ -13,14 +13,12 @@ import type { NodeOptions } from '../src/plan/plan.ts';
 /** The objects of a folder's *.yaml files as events, in the order of file names. */
 export function readManifests(folder: string): ClusterEvent[] {
   const files = readdirSync(folder).filter((file) => file.endsWith('.yaml'));
-  return files
-    .sort()
-    .flatMap((file) =>
-      parseAllDocuments(readFileSync(join(folder, file), 'utf8')).map((document): ClusterEvent => ({
-        type: 'apply',
-        object: document.toJS() as ClusterObject,
-      })),
-    );
+  return files.sort().flatMap((file) =>
+    parseAllDocuments(readFileSync(join(folder, file), 'utf8')).map((document): ClusterEvent => ({
+      type: 'apply',
+      object: document.toJS() as ClusterObject,
+    })),
+  );
 }
 
 /** What startAgent made. */

@@ -1,3 +1,5 @@
+// The bookkeeping between plan and kernel: ledger, left-overs and the difference of virtual servers, on the same values.
+
 import { describe, expect, it } from 'vitest';
 import { parseIp, type IpAddress } from '../../model/ip.ts';
 import { serviceKey } from '../../model/names.ts';
@@ -73,6 +75,7 @@ describe('the ledger', () => {
   }
   function settle(ledger: Ledger, key: DesiredService['key'], next: DesiredService | null): string[] {
     const delta = emptyDelta();
+    if (next !== null) ledger.claim(next, 0);
     ledger.settle(key, next === null ? null : ledger.restrict(next, () => false), delta);
     return show(delta);
   }
