@@ -12,6 +12,7 @@ export const LAB_PACKAGES = [
   'iptables',
   'iproute2',
   'conntrack',
+  'procps',
 ];
 
 const APT_TIMEOUT_MS = 300_000;
@@ -40,6 +41,7 @@ export function missingPackages(answer, wanted) {
  * @returns {Promise<string | null>} why the lab cannot run here, in one line; null: all packages are installed
  */
 export async function installLabPackages() {
+  if (process.arch !== 'x64') return `user-mode Linux exists for x86-64 only, this machine is ${process.arch}`;
   const answer = await runChild(
     'dpkg-query',
     ['-W', '-f', '${Package} ${db:Status-Status}\\n', ...LAB_PACKAGES],
@@ -48,14 +50,16 @@ export async function installLabPackages() {
   if (answer.code === 127)
     return 'this is not Debian (no dpkg-query), so the packages of the lab cannot be installed';
   const missing = missingPackages(answer.output, LAB_PACKAGES);
-  if (missing.length === 0) return null;
+  const isRoot = process.getuid?.() === 0;
+  if (missing.length === 0) return isRoot ? null : 'the lab needs root';
   const what = `Debian package${missing.length === 1 ? '' : 's'} ${missing.join(', ')} ${missing.length === 1 ? 'is' : 'are'} missing`;
-  if (process.getuid?.() !== 0) return `${what}, and only root can install; run "npm run setup" as root`;
+  if (!isRoot) return `${what}, and only root can install; run "npm run setup" as root`;
+  const apt = await runChild('apt-get', ['--version'], { isQuiet: true });
+  if (apt.code !== 0) return `${what}, and there is no apt-get to install with`;
   process.stdout.write(`setup: installing Debian packages for the lab: ${missing.join(' ')} ...\n`);
   const env = { ...process.env, DEBIAN_FRONTEND: 'noninteractive', LC_ALL: 'C' };
   const options = { isQuiet: true, env, timeoutMs: APT_TIMEOUT_MS };
   const update = await runChild('apt-get', [...APT_OPTIONS, 'update'], options);
-  if (update.code === 127) return `${what}, and there is no apt-get to install with`;
   // Old package lists may do: one unreachable source fails the update and need not fail the installation.
   const install = await runChild(
     'apt-get',

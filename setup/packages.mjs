@@ -40,10 +40,19 @@ export async function installPackages(root) {
     : await runChild('npm', args, run);
   if (result.code !== 0) {
     process.stderr.write(
-      `${lastLines(result.output, SHOWN_LINES)}error: npm ci failed in ${root} with exit code ${result.code}\n`,
+      `${causeOf(result.output)}error: npm ci failed in ${root} with exit code ${result.code}\n`,
     );
     return result.code;
   }
   writeFileSync(stamp, wanted);
   return 0;
+}
+
+/**
+ * The part of npm's output that says why it failed, indented: npm begins with the cause and ends with its usage and the path of a log.
+ * @param {string} output
+ */
+export function causeOf(output) {
+  const errors = output.split('\n').filter((line) => line.startsWith('npm error'));
+  return lastLines((errors.length === 0 ? output.split('\n') : errors.slice(0, SHOWN_LINES)).join('\n'), SHOWN_LINES);
 }

@@ -224,7 +224,9 @@ describe('the IPVS backend', () => {
       '10.0.0.1:8080',
     ]);
     kernel.writes = [];
+    expect(backend.problems().get(young.key)?.[0]).toMatchObject({ reason: 'AddressConflict' });
     await backend.apply(change([old.key]));
+    expect(backend.problems().size).toBe(0);
     expect(kernel.writes).toEqual([
       'NEW_DEST TCP 172.30.0.41:80 -> 10.0.0.2:8080',
       'DEL_DEST TCP 172.30.0.41:80 -> 10.0.0.1:8080',
