@@ -8,14 +8,8 @@ import { encodeOperation, type IpvsOperation } from '../src/kernel/ipvs.ts';
 import { RTM, encodeHostAddress } from '../src/kernel/rtnetlink-codec.ts';
 import { NETLINK_ROUTE, RtnetlinkClient } from '../src/kernel/rtnetlink.ts';
 import { NETLINK_NETFILTER, SUBSYSTEM, nfnetlinkType, writeNfgenmsg } from '../src/kernel/nfnetlink.ts';
-import {
-  NetlinkSocket,
-  NLM_F_ACK,
-  NLM_F_CREATE,
-  NLM_F_REQUEST,
-  openTransport,
-  type NetlinkTransport,
-} from '../src/kernel/netlink.ts';
+import { NetlinkSocket, NLM_F_ACK, NLM_F_CREATE, NLM_F_REQUEST } from '../src/kernel/netlink.ts';
+import { openTransport, type NetlinkTransport } from '../src/kernel/netlink-transport.ts';
 import { MessageWriter, NLA_F_NET_BYTEORDER, visitMessages } from '../src/kernel/wire.ts';
 import { parseIp, type IpAddress } from '../src/model/ip.ts';
 import { benchService, benchSlice } from './objects.ts';

@@ -14,6 +14,7 @@ import { openLog } from '../src/daemon/log.ts';
 import { makeNodeOptions } from '../src/daemon/node-options.ts';
 import { makePacer } from '../src/daemon/pacer.ts';
 import { nextTurn } from '../src/kernel/netlink.ts';
+import type { ClusterEvent } from '../src/model/objects.ts';
 import { measureBare } from './bare.ts';
 import { BENCH_NODE, benchEvents, benchSlice } from './objects.ts';
 
@@ -22,6 +23,8 @@ const services = Number(servicesText);
 const endpoints = Number(endpointsText);
 const pace = makePacer(() => performance.now(), nextTurn);
 const ONE_CHANGE_ROUNDS = 400;
+/** A prime, so that the rounds go all over the table. */
+const STRIDE = 7919;
 /** Objects in a page of a list, as API servers give them. */
 const PAGE_EVENTS = 500;
 const CALIBRATION_BYTES = 32 << 20;
@@ -178,16 +181,15 @@ async function measureOneChange(): Promise<object> {
   const times: number[] = [];
   const operations: number[] = [];
   for (let round = 0; round < ONE_CHANGE_ROUNDS; round++) {
-    const index = (round * 7919) % services;
-    const added = benchSlice(index, endpoints + 1, endpoints + 1);
+    // One round adds an endpoint to a Service, the next takes it away again.
+    const isAdding = round % 2 === 0;
+    const index = ((isAdding ? round : round - 1) * STRIDE) % services;
+    const event: ClusterEvent = {
+      type: 'apply',
+      object: benchSlice(index, isAdding ? endpoints + 1 : endpoints, endpoints + 1),
+    };
     const startMs = performance.now();
-    agent.onEvents([
-      {
-        type: 'apply',
-        object:
-          round % 2 === 0 ? added : benchSlice(((round - 1) * 7919) % services, endpoints, endpoints + 1),
-      },
-    ]);
+    agent.onEvents([event]);
     await agent.sync('request');
     times.push(performance.now() - startMs);
     operations.push(agent.status.lastReport?.operations ?? 0);

@@ -27,7 +27,7 @@ const NEEDED = {
     'ipset create s hash:ip,port && iptables-legacy -t nat -A OUTPUT -m set --match-set s dst,dst -m comment --comment x -j MARK --set-xmark 1/1 && iptables-legacy -t nat -A POSTROUTING -j MASQUERADE --random-fully',
   links:
     'ip link add dummy9 type dummy && ip link add veth8 type veth peer name veth9 && ip link add br9 type bridge',
-  SCTP: `python3 -c 'import socket; s=socket.socket(socket.AF_INET,socket.SOCK_STREAM,132); s.bind(("127.0.0.1",9)); s.listen()'`,
+  SCTP: 'grep -q "^SCTP " /proc/net/protocols',
 };
 
 /** What a caller's guests hold on this machine: processes, folders, mounts. Other callers' are not counted. */

@@ -41,7 +41,8 @@ export function missingPackages(answer, wanted) {
  * @returns {Promise<string | null>} why the lab cannot run here, in one line; null: all packages are installed
  */
 export async function installLabPackages() {
-  if (process.arch !== 'x64') return `user-mode Linux exists for x86-64 only, this machine is ${process.arch}`;
+  if (process.arch !== 'x64')
+    return `user-mode Linux exists for x86-64 only, this machine is ${process.arch}`;
   const answer = await runChild(
     'dpkg-query',
     ['-W', '-f', '${Package} ${db:Status-Status}\\n', ...LAB_PACKAGES],

@@ -54,5 +54,8 @@ export async function installPackages(root) {
  */
 export function causeOf(output) {
   const errors = output.split('\n').filter((line) => line.startsWith('npm error'));
-  return lastLines((errors.length === 0 ? output.split('\n') : errors.slice(0, SHOWN_LINES)).join('\n'), SHOWN_LINES);
+  return lastLines(
+    (errors.length === 0 ? output.split('\n') : errors.slice(0, SHOWN_LINES)).join('\n'),
+    SHOWN_LINES,
+  );
 }

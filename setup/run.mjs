@@ -18,14 +18,17 @@ const VITEST = 'node_modules/vitest/vitest.mjs';
  * @typedef {{ node: string, env: NodeJS.ProcessEnv, args: readonly string[] }} Work
  */
 
-/** @type {Readonly<Record<string, { lab: string | null, run: (work: Work) => Promise<number> }>>} lab: what cannot run without it */
+/**
+ * lab: what cannot run without the lab; '' when the task's own program says so; null when the task has no use for it.
+ * @type {Readonly<Record<string, { lab: string | null, run: (work: Work) => Promise<number> }>>}
+ */
 const TASKS = {
   setup: {
     lab: 'the lab, the demo and the benches',
     run: setup,
   },
-  demo: { lab: 'the demo', run: (work) => script(work, 'lab/demo.ts') },
-  lab: { lab: 'the lab', run: (work) => script(work, 'lab/shell.ts') },
+  demo: { lab: '', run: (work) => script(work, 'lab/demo.ts') },
+  lab: { lab: '', run: (work) => script(work, 'lab/shell.ts') },
   bench: { lab: 'the benches', run: (work) => script(work, 'bench/main.ts') },
   test: { lab: 'the tests in the lab', run: test },
   'test:long': {
@@ -60,7 +63,7 @@ async function main([name = '', ...args]) {
   if (task.lab !== null && !env['POINTSMAN_LAB_UNAVAILABLE']) {
     const reason = await installLabPackages();
     if (reason !== null) {
-      process.stderr.write(`setup: ${task.lab} cannot run here: ${reason}\n`);
+      if (task.lab !== '') process.stderr.write(`setup: ${task.lab} cannot run here: ${reason}\n`);
       env['POINTSMAN_LAB_UNAVAILABLE'] = reason;
     }
   }

@@ -12,7 +12,8 @@ import {
 } from './conntrack-codec.ts';
 import type { ConntrackEntry, ConntrackFilter } from './conntrack-codec.ts';
 import { EINVAL, ENOENT, EOPNOTSUPP, EPERM } from './libc.ts';
-import { kernelError, NetlinkSocket, openTransport, type NetlinkTransport } from './netlink.ts';
+import { kernelError, NetlinkSocket } from './netlink.ts';
+import { openTransport, type NetlinkTransport } from './netlink-transport.ts';
 import { addressFamilyOf, NETLINK_NETFILTER, nfnetlinkType, SUBSYSTEM, writeNfgenmsg } from './nfnetlink.ts';
 import { slicesOf } from './slices.ts';
 

@@ -15,14 +15,8 @@ import {
 } from './ipset-codec.ts';
 import { OTHER_SET_ERRNO, OTHER_SET_HINT, setError } from './ipset-errors.ts';
 import { AF_INET, EAGAIN, EINVAL, ENOENT } from './libc.ts';
-import {
-  NetlinkSocket,
-  NLM_F_EXCL,
-  openTransport,
-  type BatchFailure,
-  type DataMessage,
-  type NetlinkTransport,
-} from './netlink.ts';
+import { NetlinkSocket, NLM_F_EXCL, type BatchFailure } from './netlink.ts';
+import { openTransport, type DataMessage, type NetlinkTransport } from './netlink-transport.ts';
 import { NETLINK_NETFILTER, nfnetlinkType, SUBSYSTEM, writeNfgenmsg } from './nfnetlink.ts';
 import { slicesOf } from './slices.ts';
 import { NLA_F_NET_BYTEORDER, type MessageWriter } from './wire.ts';

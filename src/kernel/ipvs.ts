@@ -16,14 +16,8 @@ import {
   type ServiceKey,
 } from './ipvs-codec.ts';
 import { EPERM, ESRCH, errnoName } from './libc.ts';
-import {
-  NetlinkSocket,
-  nextTurn,
-  openTransport,
-  type BatchFailure,
-  type DataMessage,
-  type NetlinkTransport,
-} from './netlink.ts';
+import { NetlinkSocket, nextTurn, type BatchFailure } from './netlink.ts';
+import { openTransport, type DataMessage, type NetlinkTransport } from './netlink-transport.ts';
 import type { MessageWriter } from './wire.ts';
 
 /** One change of IPVS state. */

@@ -9,7 +9,9 @@ import {
   seqsOf,
   type Answer,
 } from '../../test/kernel/scripted-transport.ts';
-import { drainNotifications, NetlinkSocket, NLM_F_ACK, type DataMessage } from './netlink.ts';
+import { NetlinkSocket, NLM_F_ACK } from './netlink.ts';
+import { type DataMessage } from './netlink-transport.ts';
+import { drainNotifications } from './netlink-monitor.ts';
 import { protocolError } from './wire.ts';
 
 const EBUSY = 16;

@@ -10,6 +10,12 @@
 
 import { KernelError, PointsmanError } from '../model/errors.ts';
 import * as libc from './libc.ts';
+import {
+  NLMSG_OVERRUN,
+  RECEIVE_BYTES,
+  type DataMessage,
+  type NetlinkTransport,
+} from './netlink-transport.ts';
 import { AttributeTable, MessageWriter, protocolError, visitMessages, type MessageHeader } from './wire.ts';
 
 export const NLM_F_REQUEST = 1;
@@ -23,17 +29,8 @@ const NLM_F_CAPPED = 0x100;
 const NLM_F_ACK_TLVS = 0x200;
 const NLMSG_ERROR = 2;
 const NLMSG_DONE = 3;
-const NLMSG_OVERRUN = 4;
-const SOL_NETLINK = 270;
-const NETLINK_EXT_ACK = 11;
-const NETLINK_CAP_ACK = 10;
-const NETLINK_ADD_MEMBERSHIP = 1;
-const SOCKADDR_NL_BYTES = 12;
 const NLMSGERR_ATTR_MSG = 1;
 
-/** Room for one datagram: the kernel never builds larger ones (32 KiB for dumps), and MSG_TRUNC tells if it did. */
-const RECEIVE_BYTES = 65536;
-const SOCKET_BUFFER_BYTES = 4 << 20;
 /** A batch is sent before it grows past this many messages, so that even an all-error answer fits the receive buffer. */
 const MAX_BATCH_MESSAGES = 2048;
 const MAX_DUMP_TRIES = 6;
@@ -43,103 +40,6 @@ const DATAGRAMS_PER_TURN = 4;
 const MAX_DUMP_MESSAGES = 4_000_000;
 /** Datagrams without anything for the running request (stale replies, other senders) before it is given up. */
 const MAX_STALE_DATAGRAMS = 20_000;
-
-/** What moves bytes: the kernel's socket, or in tests a stateful fake. All calls return at once but `wait`. */
-export interface NetlinkTransport {
-  /** Sends the first `length` bytes; 0 or a positive errno. */
-  send(bytes: Uint8Array, length: number): number;
-  /** One datagram into `buffer`: its real size (also when larger than the buffer), or a negative errno (-11: nothing there). */
-  receive(buffer: Uint8Array): number;
-  /** Port of the sender of the datagram received last; 0 is the kernel. */
-  readonly senderPort: number;
-  /** Blocks until something is there to receive; false when `timeoutMs` passed. */
-  wait(timeoutMs: number): boolean;
-  /**
-   * Forgets everything in flight, as a new socket in the thread's present network namespace: the kernel drops an unfinished dump
-   * with its socket, and only so. Throws KERNEL_REFUSED when no socket is to be had; later calls then answer EBADF.
-   */
-  reopen(): void;
-  close(): void;
-}
-
-/** A descriptor bound and joined as `openTransport` says. */
-function openSocket(protocol: number, groups: readonly number[]): libc.Fd {
-  const opened = libc.socket(
-    libc.AF_NETLINK,
-    libc.SOCK_RAW | libc.SOCK_CLOEXEC | libc.SOCK_NONBLOCK,
-    protocol,
-  );
-  if (opened.errno !== 0) {
-    const name = libc.errnoName(opened.errno);
-    throw new PointsmanError(
-      'KERNEL_REFUSED',
-      `cannot open a netlink socket of protocol ${protocol}: ${name}`,
-      { protocol },
-    );
-  }
-  const fd = opened.value;
-  const address = new Uint8Array(SOCKADDR_NL_BYTES);
-  new DataView(address.buffer).setUint16(0, libc.AF_NETLINK, true);
-  libc.bind(fd, address);
-  for (const [force, plain] of [
-    [libc.SO_SNDBUFFORCE, libc.SO_SNDBUF],
-    [libc.SO_RCVBUFFORCE, libc.SO_RCVBUF],
-  ] as const) {
-    // FORCE needs CAP_NET_ADMIN; without it the plain option gives what net.core.*mem_max allows.
-    if (libc.setsockoptInt(fd, libc.SOL_SOCKET, force, SOCKET_BUFFER_BYTES).errno !== 0) {
-      libc.setsockoptInt(fd, libc.SOL_SOCKET, plain, SOCKET_BUFFER_BYTES);
-    }
-  }
-  // Both options only make answers better; kernels without them are served without.
-  libc.setsockoptInt(fd, SOL_NETLINK, NETLINK_CAP_ACK, 1);
-  libc.setsockoptInt(fd, SOL_NETLINK, NETLINK_EXT_ACK, 1);
-  for (const group of groups) {
-    const joined = libc.setsockoptInt(fd, SOL_NETLINK, NETLINK_ADD_MEMBERSHIP, group);
-    if (joined.errno !== 0) {
-      libc.close(fd);
-      throw new PointsmanError(
-        'KERNEL_REFUSED',
-        `cannot join netlink group ${group}: ${libc.errnoName(joined.errno)}`,
-        { group },
-      );
-    }
-  }
-  return fd;
-}
-
-/** A transport on a real socket. Throws KERNEL_REFUSED when the kernel has no such protocol. */
-export function openTransport(
-  protocol: number,
-  groups: readonly number[] = [],
-): NetlinkTransport & { readonly fd: number } {
-  let fd = openSocket(protocol, groups);
-  const sender = new Uint8Array(SOCKADDR_NL_BYTES);
-  const senderView = new DataView(sender.buffer);
-  const close = (): void => {
-    if (fd >= 0) libc.close(fd);
-    // -1 makes every later call answer EBADF instead of touching somebody else's descriptor.
-    fd = -1;
-  };
-  return {
-    get fd() {
-      return fd;
-    },
-    send: (bytes, length) => libc.send(fd, bytes, length).errno,
-    receive(buffer) {
-      const got = libc.recvfrom(fd, buffer, libc.MSG_TRUNC | libc.MSG_DONTWAIT, sender);
-      return got.errno !== 0 ? -got.errno : got.value;
-    },
-    get senderPort() {
-      return senderView.getUint32(4, true);
-    },
-    wait: (timeoutMs) => libc.pollFd(fd, libc.POLLIN, timeoutMs).value !== 0,
-    reopen() {
-      close();
-      fd = openSocket(protocol, groups);
-    },
-    close,
-  };
-}
 
 /** One refused request of a batch. */
 export interface BatchFailure {
@@ -162,12 +62,6 @@ export function kernelError(
 ): KernelError {
   const text = failure.text === '' ? hint : failure.text;
   return new KernelError(operation, object, failure.errno, libc.errnoName(failure.errno), text);
-}
-
-/** A decoder's view of one data message. */
-export interface DataMessage {
-  readonly bytes: Uint8Array;
-  readonly header: MessageHeader;
 }
 
 /**
@@ -451,97 +345,4 @@ function decodeAck(bytes: Uint8Array, header: MessageHeader, index: number): Bat
     if (ackAttributes.has(NLMSGERR_ATTR_MSG)) text = ackAttributes.string(NLMSGERR_ATTR_MSG);
   }
   return { index, errno: Math.abs(status), text };
-}
-
-/** Datagrams taken per turn of Node's loop: a storm of events must not starve it; poll reports again what is left. */
-const DATAGRAMS_PER_DRAIN = 64;
-
-/** More than a receive queue holds; a queue that is still not empty then is being filled as fast as it is emptied. */
-const MAX_DISCARDED_DATAGRAMS = 100_000;
-
-/**
- * Empties the queue. After an overrun the kernel drops notifications without another word until the queue was empty once, so a
- * listener that reads the state before that would miss what changes next.
- */
-function discardAll(transport: NetlinkTransport, buffer: Uint8Array): void {
-  for (let i = 0; i < MAX_DISCARDED_DATAGRAMS; i++) {
-    const length = transport.receive(buffer);
-    if (length < 0 && length !== -libc.ENOBUFS) return;
-  }
-}
-
-/**
- * Hands over the notifications that wait in `transport`, at most 64 datagrams. `onLost` is called for each sign that some were
- * lost (ENOBUFS, truncation, broken bytes, a PointsmanError of `onMessage`); with isStopped=true when libuv stopped watching the
- * descriptor because of an error on it. After an overrun what still waits is thrown away first, so that what `onLost` reads is newer.
- * Senders other than the kernel are passed over.
- */
-export function drainNotifications(
-  transport: NetlinkTransport,
-  buffer: Uint8Array,
-  onMessage: (message: DataMessage) => void,
-  onLost: (why: string, isStopped: boolean) => void,
-): void {
-  for (let i = 0; i < DATAGRAMS_PER_DRAIN; i++) {
-    const length = transport.receive(buffer);
-    if (length === -libc.EAGAIN) return;
-    if (length < 0) {
-      if (length === -libc.ENOBUFS) discardAll(transport, buffer);
-      onLost(libc.errnoName(-length), true);
-      return;
-    }
-    if (transport.senderPort !== 0) continue;
-    if (length > buffer.length) {
-      onLost('truncated', false);
-      continue;
-    }
-    try {
-      visitMessages(buffer, length, (header) => {
-        if (header.type === NLMSG_OVERRUN) onLost('NLMSG_OVERRUN', false);
-        else if (header.type > NLMSG_OVERRUN) onMessage({ bytes: buffer, header });
-      });
-    } catch (error) {
-      if (!(error instanceof PointsmanError)) throw error;
-      onLost(error.message, false);
-    }
-  }
-}
-
-/** A socket that joined multicast groups and hands over each notification. */
-export class NetlinkMonitor {
-  private readonly transport: NetlinkTransport & { readonly fd: number };
-  private readonly watcher: libc.PollWatcher;
-
-  /**
-   * `onMessage` sees each notification; `onLost` is called when some were lost (ENOBUFS, truncation, broken bytes): the listener
-   * must then read the whole state again. What else the listeners throw is a programmer error and ends the process.
-   */
-  constructor(
-    protocol: number,
-    groups: readonly number[],
-    onMessage: (message: DataMessage) => void,
-    onLost: (why: string) => void,
-  ) {
-    this.transport = openTransport(protocol, groups);
-    const buffer = new Uint8Array(RECEIVE_BYTES);
-    this.watcher = libc.watchReadable(
-      this.transport.fd,
-      () =>
-        drainNotifications(this.transport, buffer, onMessage, (why, isStopped) => {
-          if (isStopped) this.watcher.restart();
-          onLost(why);
-        }),
-      (error) => {
-        // An exception may not leave koffi's callback (it would wedge Node's loop), so it is thrown in the next turn.
-        setImmediate(() => {
-          throw error;
-        });
-      },
-    );
-  }
-
-  close(): void {
-    this.watcher.close();
-    this.transport.close();
-  }
 }

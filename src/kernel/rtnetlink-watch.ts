@@ -1,7 +1,8 @@
 // Notifications of links, addresses and routes as typed events. It keeps no state: a listener that is told of a loss reads the state
 // again through RtnetlinkClient. Source: rtnetlink(7), include/uapi/linux/rtnetlink.h (RTNLGRP_*).
 
-import { NetlinkMonitor, type DataMessage } from './netlink.ts';
+import { type DataMessage } from './netlink-transport.ts';
+import { NetlinkMonitor } from './netlink-monitor.ts';
 import { NETLINK_ROUTE } from './rtnetlink.ts';
 import {
   decodeAddress,

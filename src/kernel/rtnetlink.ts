@@ -4,16 +4,8 @@
 import type { KernelError } from '../model/errors.ts';
 import type { Family, IpAddress } from '../model/ip.ts';
 import { EADDRNOTAVAIL, EEXIST, ENODEV, ENXIO, EOPNOTSUPP, EPERM, ESRCH } from './libc.ts';
-import {
-  kernelError,
-  NetlinkSocket,
-  NLM_F_CREATE,
-  NLM_F_EXCL,
-  openTransport,
-  type BatchFailure,
-  type DataMessage,
-  type NetlinkTransport,
-} from './netlink.ts';
+import { kernelError, NetlinkSocket, NLM_F_CREATE, NLM_F_EXCL, type BatchFailure } from './netlink.ts';
+import { openTransport, type DataMessage, type NetlinkTransport } from './netlink-transport.ts';
 import * as codec from './rtnetlink-codec.ts';
 import { LINK_FLAG_UP, RTM, type Link, type LinkAddress, type Route } from './rtnetlink-codec.ts';
 import { slicesOf } from './slices.ts';

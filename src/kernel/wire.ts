@@ -139,12 +139,12 @@ export class MessageWriter {
     this.view.setUint32(at + 4, second, true);
   }
 
-  /** A NUL-terminated string of ASCII characters; anything else throws, because no kernel name holds it. */
+  /** A NUL-terminated string of printable ASCII without blanks; anything else throws, because no kernel name that we write holds it. */
   attrString(type: number, text: string): void {
     const at = this.attribute(type, text.length + 1);
     for (let i = 0; i < text.length; i++) {
       const code = text.charCodeAt(i);
-      if (code === 0 || code > 0x7e) throw new Error(`not a kernel name: ${JSON.stringify(text)}`);
+      if (code <= 0x20 || code > 0x7e) throw new Error(`not a kernel name: ${JSON.stringify(text)}`);
       this.bytes[at + i] = code;
     }
     this.bytes[at + text.length] = 0;

@@ -11,7 +11,8 @@ import {
   type SetMember,
   type SetType,
 } from '../../src/kernel/ipset-codec.ts';
-import { NetlinkSocket, openTransport } from '../../src/kernel/netlink.ts';
+import { NetlinkSocket } from '../../src/kernel/netlink.ts';
+import { openTransport } from '../../src/kernel/netlink-transport.ts';
 import { NETLINK_ROUTE, RtnetlinkClient } from '../../src/kernel/rtnetlink.ts';
 import { RTM, writeAddressQuery, localRoute } from '../../src/kernel/rtnetlink-codec.ts';
 import { watchRtnetlink, type RtnetlinkEvent } from '../../src/kernel/rtnetlink-watch.ts';

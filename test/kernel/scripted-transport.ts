@@ -1,7 +1,7 @@
 // Stands in for the kernel's side of a netlink socket: answers each send() with datagrams from a function, without time passing
 // (a wait for more than was given times out at once). It can misbehave in every way a datagram socket can.
 
-import type { NetlinkTransport } from '../../src/kernel/netlink.ts';
+import type { NetlinkTransport } from '../../src/kernel/netlink-transport.ts';
 
 const EAGAIN = 11;
 

@@ -1,0 +1,119 @@
+// bin/pointsman: which Node.js it takes, what it passes on, and what it says when there is none. Real sh, real links; the Node.js
+// of these tests is a script that says how it was called.
+
+import { spawnSync } from 'node:child_process';
+import { chmodSync, cpSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+
+const ROOT = join(import.meta.dirname, '..');
+const TIMEOUT_MS = 20_000;
+const ARCH = process.arch === 'x64' ? 'x64' : 'arm64';
+
+let folder = '';
+beforeAll(() => {
+  folder = mkdtempSync(join(tmpdir(), 'pointsman launcher-'));
+});
+afterAll(() => rmSync(folder, { recursive: true, force: true }));
+
+let count = 0;
+/** A checkout of its own with the real launcher; its node_modules and the folder for PATH hold a Node.js of the given versions. */
+function checkout(versions: { pinned?: string; onPath?: string }): { root: string; path: string } {
+  const root = join(folder, `checkout ${count++}`);
+  const path = join(root, 'path');
+  mkdirSync(path, { recursive: true });
+  mkdirSync(join(root, 'bin'));
+  cpSync(join(ROOT, 'bin/pointsman'), join(root, 'bin/pointsman'));
+  const put = (where: string, version: string | undefined, name: string): void => {
+    if (version === undefined) return;
+    mkdirSync(where, { recursive: true });
+    const script = `#!/bin/sh
+[ "$*" = --version ] && { echo ${version}; exit 0; }
+echo "${name} argv0=$POINTSMAN_ARGV0 options=\${NODE_OPTIONS-unset} path=\${NODE_PATH-unset}"
+for word in "$@"; do echo "<$word>"; done
+exit 7
+`;
+    writeFileSync(join(where, 'node'), script);
+    chmodSync(join(where, 'node'), 0o755);
+  };
+  put(join(root, `node_modules/node-linux-${ARCH}/bin`), versions.pinned, 'pinned');
+  put(path, versions.onPath, 'from PATH');
+  // Only what the launcher may need: a node of this machine must not be found.
+  for (const tool of ['uname', 'readlink', 'sh']) symlinkSync(`/usr/bin/${tool}`, join(path, tool));
+  return { root, path };
+}
+
+interface Ended {
+  readonly status: number | null;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+function start(program: string, path: string, args: readonly string[] = [], cwd = '/'): Ended {
+  const { status, stdout, stderr } = spawnSync(program, args, {
+    cwd,
+    encoding: 'utf8',
+    timeout: TIMEOUT_MS,
+    env: { PATH: path, NODE_OPTIONS: '--no-such-option', NODE_PATH: '/nowhere' },
+  });
+  return { status, stdout, stderr };
+}
+
+describe('bin/pointsman', () => {
+  it('runs the pinned Node.js with all words as they are, without the settings of the caller', () => {
+    const { root, path } = checkout({ pinned: 'v24.21.0', onPath: 'v99.0.0' });
+    const { status, stdout } = start(join(root, 'bin/pointsman'), path, ['plan', 'two words', '', '*']);
+    const lines = stdout.split('\n');
+    expect(lines[0]).toBe('pinned argv0=pointsman options=unset path=unset');
+    expect(lines).toContain('<--disable-sigusr1>');
+    expect(lines.slice(-6)).toEqual([`<${root}/src/cli/main.ts>`, '<plan>', '<two words>', '<>', '<*>', '']);
+    expect(status).toBe(7);
+  });
+
+  it.each([
+    ['an absolute link', 'kube-proxy', (root: string) => `${root}/bin/pointsman`],
+    ['a relative link', 'pointsman-ipvsadm', () => '../bin/pointsman'],
+  ])('finds its checkout through %s and passes the called name on', (_case, name, target) => {
+    const { root, path } = checkout({ pinned: 'v24.21.0' });
+    mkdirSync(join(root, 'sbin'));
+    symlinkSync(target(root), join(root, 'sbin', name));
+    symlinkSync(`sbin/${name}`, join(root, name));
+    for (const program of [join(root, 'sbin', name), join(root, name), `./${name}`]) {
+      const { stdout } = start(program, path, [], root);
+      expect(stdout.split('\n')[0]).toContain(`argv0=${name} `);
+      expect(stdout).toContain(`<${root}/src/cli/main.ts>`);
+    }
+  });
+
+  it.each(['v22.18.0', 'v22.20.1', 'v23.7.0', 'v24.0.0', 'v100.1.0'])(
+    'takes a Node.js %s of PATH when the checkout has none',
+    (version) => {
+      const { root, path } = checkout({ onPath: version });
+      expect(start(join(root, 'bin/pointsman'), path).stdout).toMatch(/^from PATH /);
+    },
+  );
+
+  it.each(['v20.20.2', 'v22.17.9', 'v23.6.1', 'v9.0.0', 'nonsense', ''])(
+    'refuses a Node.js "%s" of PATH with one line and exit 3',
+    (version) => {
+      const { root, path } = checkout({ onPath: version });
+      const { status, stdout, stderr } = start(join(root, 'bin/pointsman'), path);
+      expect({ status, stdout }).toEqual({ status: 3, stdout: '' });
+      expect(stderr).toMatch(/^error: .* has no Node\.js of its own and PATH has none >= 22\.18; run .*\n$/);
+    },
+  );
+
+  it('says in one line that there is no Node.js at all', () => {
+    const { root, path } = checkout({});
+    const { status, stderr } = start(join(root, 'bin/pointsman'), path);
+    expect(status).toBe(3);
+    expect(stderr.trimEnd().split('\n')).toHaveLength(1);
+  });
+
+  it('starts the real program without a warning of Node.js on stderr', () => {
+    const { status, stdout, stderr } = start(join(ROOT, 'bin/pointsman'), '/usr/bin:/bin', ['--version']);
+    expect({ status, stderr }).toEqual({ status: 0, stderr: '' });
+    expect(stdout).toMatch(/^pointsman \d+\.\d+\.\d+/);
+  });
+});
