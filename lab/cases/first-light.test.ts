@@ -29,6 +29,7 @@ interface Results {
   readonly rr: Readonly<Record<string, number>>;
   readonly matrix: Readonly<Record<string, Cell>>;
   readonly affinity: Readonly<Record<string, number>>;
+  readonly newAddress: number;
   readonly noEndpoints: number;
   readonly undeclaredPort: number;
   readonly sh: Readonly<Record<string, number>>;
@@ -116,6 +117,10 @@ describe.skipIf(reason !== null)(
     it('keeps a client on one server with ClientIP affinity and with the scheduler sh', () => {
       expect(Object.values(results.affinity)).toEqual([20]);
       expect(Object.values(results.sh)).toEqual([40]);
+    });
+
+    it('serves NodePorts on an address that appears while it runs', () => {
+      expect(results.newAddress).toBe(4);
     });
 
     it('refuses connections to a Service without endpoints and to an undeclared port of a Service', () => {

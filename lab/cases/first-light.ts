@@ -3,7 +3,7 @@
 
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { AgentProcess, pointsman, tool } from '../agent-process.ts';
+import { AgentProcess, pointsman, tool, type StatusView } from '../agent-process.ts';
 import { createTopology, type Host } from '../topology.ts';
 import { Traffic, type Protocol } from '../traffic.ts';
 import { config, FAMILIES, manifests, PORTS, serviceAddress, withoutEndpoint } from './first-light-input.ts';
@@ -94,6 +94,25 @@ for (const family of FAMILIES) {
   }
 }
 results.matrix = matrix;
+
+// An address that appears later gets the NodePorts too, and loses them when it goes.
+const hasAddress = (text: string) => (status: StatusView) =>
+  status.services.some(({ virtualServers }) =>
+    virtualServers.some(({ address }) => address.startsWith(text)),
+  );
+tool('/usr/sbin/ip', ['addr', 'add', '192.168.50.77/24', 'dev', 'lan0']);
+await agent.until('NodePorts on the new address', hasAddress('192.168.50.77:'));
+results.newAddress = (
+  await traffic.connect({
+    from: client,
+    address: '192.168.50.77',
+    port: PORTS.nodePort.TCP,
+    protocol: 'TCP',
+    count: 4,
+  })
+).answered;
+tool('/usr/sbin/ip', ['addr', 'del', '192.168.50.77/24', 'dev', 'lan0']);
+await agent.until('no NodePorts on the address that went', (status) => !hasAddress('192.168.50.77:')(status));
 
 const affinity = await traffic.connect({
   from: client,

@@ -1,5 +1,5 @@
 // What the agent's first sync would write, without writing it: the same agent and the same backend on a port that only writes down.
-// Opens no socket and changes nothing in the kernel. From an empty kernel it needs no root.
+// Changes nothing in the kernel. From an empty kernel it needs no root.
 
 import { IpvsBackend } from '../backends/ipvs/backend.ts';
 import { KernelPort } from '../backends/ipvs/kernel-port.ts';
@@ -38,6 +38,7 @@ export async function makePreview(options: PreviewOptions): Promise<Preview> {
   const { config, nodeName } = await readConfig(options);
   const families = detectFamilies();
   const report = await new ManifestSource(options.manifests, {}).readAll();
+  for (const warning of report.warnings) options.log.warn(formatManifestProblem(warning));
   const kernel = options.isFromEmpty ? null : await KernelPort.open(families);
   const addresses = new LocalAddresses();
   try {

@@ -52,6 +52,7 @@ export class IpvsBackend implements Backend {
   private readonly rules: ReadonlyMap<Family, Rules>;
   private readonly families: readonly Family[];
   private node: NodeOptions | null = null;
+  private areSwitchesDue = true;
   private observed: ObservedState | null = null;
   private readonly desired = new Map<ServiceKey, DesiredService>();
   private readonly applied = new Map<string, AppliedVirtualServer>();
@@ -74,6 +75,7 @@ export class IpvsBackend implements Backend {
   /** New settings hold from the next `apply` on. */
   configure(settings: IpvsSettings): void {
     this.settings = settings;
+    this.areSwitchesDue = true;
   }
 
   async probe(): Promise<Capability> {
@@ -96,8 +98,7 @@ export class IpvsBackend implements Backend {
       this.adopt(await observe(this.port, this.families));
     }
     this.node = change.node;
-    let operations =
-      applySwitches(this.port, this.settings) + (await applyTimeouts(this.port, this.settings.timeouts));
+    let operations = await this.applySettings();
     if (this.observed !== null) operations += await this.createContainers(this.observed);
     const keys = await this.render(change);
     operations += await this.ensureRules(keys);
@@ -112,12 +113,20 @@ export class IpvsBackend implements Backend {
     let operations = 0;
     const retried = new Set(keys);
     for (const key of retried) await this.reread(key);
-    for (const rules of this.rules.values()) rules.forget();
     operations += await this.ensureRules(retried);
     for (const key of retried) this.failures.forget(key);
     operations += await this.runSteps([...retried], true);
     operations += await this.deleteLeftovers();
     return this.report(operations, startMs);
+  }
+
+  /** Switches and timeouts, at the first apply and when the settings changed: not on the path of every change. */
+  private async applySettings(): Promise<number> {
+    if (!this.areSwitchesDue) return 0;
+    const writes =
+      applySwitches(this.port, this.settings) + (await applyTimeouts(this.port, this.settings.timeouts));
+    this.areSwitchesDue = false;
+    return writes;
   }
 
   private report(operations: number, startMs: number): ApplyReport {

@@ -40,8 +40,7 @@ describe('the rules of a family', () => {
     ]);
     expect(chains?.get('OTHERS')).toEqual(['-j RETURN']);
     await kernel.restoreRules('IPv4', '*nat\n:PREROUTING - [0:0]\n-A PREROUTING -j OTHERS\nCOMMIT\n');
-    rules.forget();
-    expect(await rules.ensure(OPTIONS, NONE)).toBe(
+    expect(await new Rules(kernel, 'IPv4').ensure(OPTIONS, NONE)).toBe(
       '*nat\n-I PREROUTING -m comment --comment "kubernetes service portals" -j KUBE-SERVICES\nCOMMIT\n',
     );
   });

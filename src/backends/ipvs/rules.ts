@@ -27,11 +27,6 @@ export class Rules {
     this.known.catch(() => {});
   }
 
-  /** Forgets what is known, so that the next `ensure` reads the kernel again. */
-  forget(): void {
-    this.known = null;
-  }
-
   /**
    * Makes the rules what `renderRules` says for these options and non-empty sets. Returns the restored text, '' when nothing
    * differed. Throws TOOL_FAILED when iptables-restore refuses it: then nothing was changed.
