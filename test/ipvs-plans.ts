@@ -3,6 +3,7 @@
 import { FakeIpvsKernel } from './fake-ipvs-kernel.ts';
 import type { PlanChange } from '../src/backends/backend.ts';
 import { IpvsBackend, type IpvsSettings } from '../src/backends/ipvs/backend.ts';
+import type { IpvsService } from '../src/kernel/ipvs-codec.ts';
 import { parseIp, type Family, type IpAddress } from '../src/model/ip.ts';
 import { serviceKey, type ServiceKey } from '../src/model/names.ts';
 import type { NodeOptions, RealServer, ServicePlan, VirtualServer } from '../src/plan/plan.ts';
@@ -100,4 +101,18 @@ export async function started(...plans: ServicePlan[]) {
   made.kernel.writes = [];
   made.kernel.lists = [];
   return made;
+}
+
+/** A virtual server as somebody else would make it, with another scheduler than ours. */
+export function foreignService(address: string, protocol: number, port: number): IpvsService {
+  return {
+    family: 'IPv4',
+    protocol,
+    address: ip(address),
+    port,
+    scheduler: 'wlc',
+    flags: 0,
+    timeoutSeconds: 0,
+    netmask: 0xffffffff,
+  };
 }

@@ -1,6 +1,15 @@
 import { describe, expect, it } from 'vitest';
 import { assertAnyWayEndsTheSame } from '../../../test/any-way.ts';
-import { change, ip, makeBackend, NODE, plan, SETTINGS, started } from '../../../test/ipvs-plans.ts';
+import {
+  change,
+  foreignService,
+  ip,
+  makeBackend,
+  NODE,
+  plan,
+  SETTINGS,
+  started,
+} from '../../../test/ipvs-plans.ts';
 import { IpvsBackend } from './backend.ts';
 
 // Addresses: ClusterIPs 172.30.0.0/16, pods 10.0.0.0/8, this node 192.168.0.2.
@@ -94,16 +103,7 @@ describe('the IPVS backend', () => {
 
   it('leaves a foreign virtual server on a key that it needs alone, and reports it', async () => {
     const { kernel, backend } = makeBackend();
-    const foreign = {
-      family: 'IPv4',
-      protocol: 6,
-      address: ip('172.30.0.41'),
-      port: 80,
-      scheduler: 'wlc',
-      flags: 0,
-      timeoutSeconds: 0,
-      netmask: 0xffffffff,
-    } as const;
+    const foreign = foreignService('172.30.0.41', 6, 80);
     await kernel.applyIpvs([{ op: 'NEW_SERVICE', service: foreign }]);
     const other = plan('other', [{ address: '172.30.0.42', endpoints: ['10.0.0.1'] }]);
     const report = await backend.apply(change([WEB, other], true));
@@ -116,16 +116,7 @@ describe('the IPVS backend', () => {
 
   it('does not put servers into a virtual server that somebody else made at the same moment, and takes the key when it is free', async () => {
     const { kernel, backend } = await started();
-    const foreign = {
-      family: 'IPv4',
-      protocol: 6,
-      address: ip('172.30.0.41'),
-      port: 80,
-      scheduler: 'wlc',
-      flags: 0,
-      timeoutSeconds: 0,
-      netmask: 0xffffffff,
-    } as const;
+    const foreign = foreignService('172.30.0.41', 6, 80);
     await kernel.applyIpvs([{ op: 'NEW_SERVICE', service: foreign }]);
     expect((await backend.apply(change([WEB]))).failed).toEqual([WEB.key]);
     expect(kernel.table.get('TCP 172.30.0.41:80')?.destinations.size).toBe(0);
@@ -164,16 +155,7 @@ describe('the IPVS backend', () => {
     const { kernel, backend } = await started();
     kernel.faults.push({ matches: (write) => write.startsWith('NEW_SERVICE'), errno: 'ENOMEM', times: 1 });
     await backend.apply(change([WEB]));
-    const foreign = {
-      family: 'IPv4',
-      protocol: 6,
-      address: ip('172.30.0.41'),
-      port: 80,
-      scheduler: 'wlc',
-      flags: 0,
-      timeoutSeconds: 0,
-      netmask: 0xffffffff,
-    } as const;
+    const foreign = foreignService('172.30.0.41', 6, 80);
     await kernel.applyIpvs([{ op: 'NEW_SERVICE', service: foreign }]);
     expect((await backend.retry([WEB.key])).failed).toEqual([WEB.key]);
     expect(kernel.table.get('TCP 172.30.0.41:80')).toEqual({ service: foreign, destinations: new Map() });
@@ -195,16 +177,7 @@ describe('the IPVS backend', () => {
       WEB,
       plan('old', [{ address: '172.30.0.99', endpoints: ['10.0.0.9'] }, { nodePort: 30099 }]),
     );
-    const foreign = {
-      family: 'IPv4',
-      protocol: 17,
-      address: ip('192.0.2.1'),
-      port: 53,
-      scheduler: 'rr',
-      flags: 0,
-      timeoutSeconds: 0,
-      netmask: 0xffffffff,
-    } as const;
+    const foreign = foreignService('192.0.2.1', 17, 53);
     await kernel.applyIpvs([{ op: 'NEW_SERVICE', service: foreign }]);
     kernel.addresses?.add(ip('192.0.2.7'));
     const restarted = new IpvsBackend(kernel, NODE.families, SETTINGS);
