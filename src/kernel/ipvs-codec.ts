@@ -284,7 +284,8 @@ export function decodeService(
   return {
     ...key,
     scheduler: table.string(SVC.SCHED),
-    flags: table.u32(SVC.FLAGS) & ~SERVICE_FLAG.HASHED,
+    // Unsigned: the kernel stores bits that it does not know, up to the highest.
+    flags: (table.u32(SVC.FLAGS) & ~SERVICE_FLAG.HASHED) >>> 0,
     timeoutSeconds: table.u32(SVC.TIMEOUT),
     netmask: family === 'IPv4' ? table.u32Be(SVC.NETMASK) : table.u32(SVC.NETMASK),
     ...(persistenceEngine === '' ? {} : { persistenceEngine }),
@@ -315,7 +316,14 @@ export function decodeDestination(
     lowerThreshold: table.u32(DEST.L_THRESH),
     // Every destination carries a tunnel type in replies; it means something for the tunnel method alone.
     ...(forwarding === 'tunnel' && tunnelType !== undefined
-      ? { tunnel: { type: tunnelType, port: table.u16Be(DEST.TUN_PORT), flags: table.u16(DEST.TUN_FLAGS) } }
+      ? {
+          tunnel: {
+            type: tunnelType,
+            // The attributes are of different ages; a kernel without one does as if it were 0.
+            port: table.has(DEST.TUN_PORT) ? table.u16Be(DEST.TUN_PORT) : 0,
+            flags: table.has(DEST.TUN_FLAGS) ? table.u16(DEST.TUN_FLAGS) : 0,
+          },
+        }
       : {}),
     activeConnections: table.u32(DEST.ACTIVE),
     inactiveConnections: table.u32(DEST.INACTIVE),

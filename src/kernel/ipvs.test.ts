@@ -69,7 +69,10 @@ describe('replayed from the kernel, request for request', () => {
     expect(await replayed('ipvs timeouts, info and daemons')).toEqual({
       before: { tcpSeconds: 900, tcpFinSeconds: 120, udpSeconds: 300 },
       info: { version: 0x010201, connectionTableSize: 4096 },
-      failures: ['NEW_DAEMON backup on d0: EEXIST (errno 17)', 'DEL_DAEMON master: ESRCH (errno 3)'],
+      failures: [
+        'NEW_DAEMON backup on d0: EEXIST (errno 17); a daemon of this role runs already',
+        'DEL_DAEMON master: ESRCH (errno 3); no daemon of this role runs',
+      ],
       after: { tcpSeconds: 1000, tcpFinSeconds: 120, udpSeconds: 77 },
       daemons: [
         {
@@ -96,7 +99,7 @@ describe('replayed from the kernel, request for request', () => {
       'NEW_SERVICE TCP 10.96.0.1:82: ENOENT (errno 2); scheduler "nosuch" is not there; load ip_vs_nosuch',
       `NEW_DEST ${web} -> 10.0.0.1:8080: EEXIST (errno 17); such a real server exists already`,
       `NEW_DEST ${web} -> 224.0.0.1:8080: EINVAL (errno 22); the address is not unicast here, or its family does not fit`,
-      `NEW_DEST ${web} -> 10.0.0.2:80: ERANGE (errno 34)`,
+      `NEW_DEST ${web} -> 10.0.0.2:80: ERANGE (errno 34); the weight is negative, or the lower threshold is above the upper one`,
       `SET_DEST ${web} -> 10.0.0.1:1: ENOENT (errno 2); there is no such real server`,
       `DEL_DEST ${web} -> 10.0.0.9:1: ENOENT (errno 2); there is no such real server`,
       `SET_SERVICE ${none}: ESRCH (errno 3); there is no such virtual server`,

@@ -3,7 +3,7 @@
 // Never flush and rebuild: deleted destinations linger for two minutes and make adding quadratic. Newly added destinations come
 // first in the kernel's list. Source: include/uapi/linux/ip_vs.h, net/netfilter/ipvs/ip_vs_ctl.c (behaviour measured, ADR 0002).
 
-import { KernelError, PointsmanError } from '../model/errors.ts';
+import { type KernelError, PointsmanError } from '../model/errors.ts';
 import type { Family } from '../model/ip.ts';
 import { NETLINK_GENERIC, resolveFamily } from './genetlink.ts';
 import * as codec from './ipvs-codec.ts';
@@ -15,8 +15,9 @@ import {
   type IpvsService,
   type ServiceKey,
 } from './ipvs-codec.ts';
-import { EPERM, ESRCH, errnoName } from './libc.ts';
-import { NetlinkSocket, nextTurn, type BatchFailure } from './netlink.ts';
+import { explainErrno, type RefusedNames } from './ipvs-errors.ts';
+import { ESRCH } from './libc.ts';
+import { kernelError, NetlinkSocket, nextTurn, type BatchFailure } from './netlink.ts';
 import { openTransport, type DataMessage, type NetlinkTransport } from './netlink-transport.ts';
 import type { MessageWriter } from './wire.ts';
 
@@ -44,6 +45,8 @@ export interface IpvsFailure {
   readonly error: KernelError;
 }
 
+type Decode<T> = (bytes: Uint8Array, start: number, end: number) => T;
+
 /** Measured (ADR 0002): larger batches save little, and one send() of 16 KiB blocks Node's loop under 10 ms even in a slow guest. */
 const BATCH_BYTES = 16384;
 
@@ -68,16 +71,18 @@ export class IpvsClient {
     batchBytes = BATCH_BYTES,
   ): IpvsClient {
     const writes = new NetlinkSocket(open(), { batchBytes });
-    const familyId = resolveFamily(writes, 'IPVS');
-    if (familyId === null) {
-      writes.close();
+    try {
+      const familyId = resolveFamily(writes, 'IPVS');
+      if (familyId !== null) return new IpvsClient(writes, new NetlinkSocket(open()), familyId);
       throw new PointsmanError(
         'MISSING_MODULE',
         'this kernel has no IPVS (netlink family "IPVS" is unknown); load it with "modprobe ip_vs" on the node, or mount /lib/modules and allow CAP_SYS_MODULE',
         { module: 'ip_vs' },
       );
+    } catch (error) {
+      writes.close();
+      throw error;
     }
-    return new IpvsClient(writes, new NetlinkSocket(open()), familyId);
   }
 
   close(): void {
@@ -87,20 +92,27 @@ export class IpvsClient {
 
   /**
    * Applies the operations in order, in batches, giving Node's loop a turn between them. Everything is tried; what was refused
-   * comes back in order. Throws KERNEL_TIMEOUT, KERNEL_OVERRUN or KERNEL_PROTOCOL when the outcome of a batch is unknown.
+   * comes back in order. Throws KERNEL_TIMEOUT, KERNEL_OVERRUN or KERNEL_PROTOCOL when the outcome of a batch is unknown, and what
+   * `operations` itself throws; batches before that are applied, the one that was being built is not sent.
    */
   async apply(operations: Iterable<IpvsOperation>): Promise<IpvsFailure[]> {
     const failures: IpvsFailure[] = [];
     let batch: IpvsOperation[] = [];
-    for (const operation of operations) {
-      encodeOperation(this.writes.begin(this.familyId, 0), operation);
-      this.writes.end();
-      batch.push(operation);
-      if (this.writes.isFull) {
-        collect(failures, batch, this.writes.flush());
-        batch = [];
-        await nextTurn();
+    try {
+      for (const operation of operations) {
+        encodeOperation(this.writes.begin(this.familyId, 0), operation);
+        this.writes.end();
+        batch.push(operation);
+        if (this.writes.isFull) {
+          collect(failures, batch, this.writes.flush());
+          batch = [];
+          await nextTurn();
+        }
       }
+    } catch (error) {
+      // What was encoded and not sent must not go out with the next batch, where its failures would be told of other operations.
+      this.writes.discard();
+      throw error;
     }
     collect(failures, batch, this.writes.flush());
     return failures;
@@ -118,17 +130,12 @@ export class IpvsClient {
 
   /** One virtual service, or undefined. */
   service(key: ServiceKey, withStats = false): codec.IpvsServiceState | undefined {
-    let found: codec.IpvsServiceState | undefined;
-    const failure = this.get(
+    return this.getOne(
       IPVS_CMD.GET_SERVICE,
-      (writer) => codec.encodeServiceKey(writer, key),
-      ({ bytes, header }) => {
-        found = codec.decodeService(bytes, header.payloadStart, header.payloadEnd, withStats);
-      },
+      'GET_SERVICE',
+      (bytes, start, end) => codec.decodeService(bytes, start, end, withStats),
+      key,
     );
-    if (failure !== undefined && failure.errno !== ESRCH)
-      throw kernelError('GET_SERVICE', codec.formatServiceKey(key), failure);
-    return found;
   }
 
   /** The real servers of a service, newest first; empty also when there is no such service. */
@@ -161,34 +168,25 @@ export class IpvsClient {
     return this.getOne(IPVS_CMD.GET_INFO, 'GET_INFO', daemonCodec.decodeInfo);
   }
 
-  private getOne<T>(
-    command: number,
-    operation: string,
-    decode: (bytes: Uint8Array, start: number, end: number) => T,
-  ): T {
-    const values: T[] = [];
-    const failure = this.get(
-      command,
-      () => {},
-      ({ bytes, header }) => values.push(decode(bytes, header.payloadStart, header.payloadEnd)),
-    );
-    const value = values[0];
-    if (failure !== undefined) throw kernelError(operation, '', failure);
-    if (value === undefined)
-      throw new PointsmanError('KERNEL_PROTOCOL', `${operation}: an answer without data`);
-    return value;
-  }
-
-  private get(
-    command: number,
-    build: (writer: MessageWriter) => void,
-    onData: (message: DataMessage) => void,
-  ): BatchFailure | undefined {
+  /** The one data message that answers `command`; with a key, undefined when there is no such service. */
+  private getOne<T>(command: number, operation: string, decode: Decode<T>): T;
+  private getOne<T>(command: number, operation: string, decode: Decode<T>, key: ServiceKey): T | undefined;
+  private getOne<T>(command: number, operation: string, decode: Decode<T>, key?: ServiceKey): T | undefined {
     const writer = this.writes.begin(this.familyId, 0);
     codec.writeCommand(writer, command);
-    build(writer);
+    if (key !== undefined) codec.encodeServiceKey(writer, key);
     this.writes.end();
-    return this.writes.request(onData);
+    const values: T[] = [];
+    const failure = this.writes.request(({ bytes, header }) => {
+      if (header.type === this.familyId) values.push(decode(bytes, header.payloadStart, header.payloadEnd));
+    });
+    const object = key === undefined ? '' : codec.formatServiceKey(key);
+    if (key !== undefined && failure?.errno === ESRCH) return undefined;
+    if (failure !== undefined)
+      throw kernelError(operation, object, failure, explainErrno(operation, failure.errno));
+    if (values.length > 0) return values[0];
+    const what = object === '' ? operation : `${operation} ${object}`;
+    throw new PointsmanError('KERNEL_PROTOCOL', `${what}: an answer without data`);
   }
 
   private dump<T>(
@@ -272,47 +270,26 @@ function collect(
   for (const failure of refused) {
     const operation = batch[failure.index];
     if (operation === undefined) throw new Error('a failure outside its batch');
-    failures.push({
-      operation,
-      error: kernelError(operation.op, formatOperationObject(operation), failure, operation),
-    });
+    failures.push({ operation, error: refusal(operation, failure) });
   }
 }
 
-function kernelError(
-  name: string,
-  object: string,
-  failure: BatchFailure,
-  operation?: IpvsOperation,
-): KernelError {
-  const text = failure.text === '' ? hint(failure.errno, operation) : failure.text;
-  return new KernelError(name, object, failure.errno, errnoName(failure.errno), text);
+function refusal(operation: IpvsOperation, failure: BatchFailure): KernelError {
+  const hint = explainErrno(operation.op, failure.errno, namesOf(operation));
+  return kernelError(operation.op, formatOperationObject(operation), failure, hint);
 }
 
-/** The IPVS family gives no texts of its own, so what an errno means is told from the command. */
-function hint(errno: number, operation: IpvsOperation | undefined): string {
-  if (errno === EPERM) return 'run as root in the initial user namespace (CAP_NET_ADMIN)';
-  const name = errnoName(errno);
-  switch (operation?.op) {
+function namesOf(operation: IpvsOperation): RefusedNames {
+  switch (operation.op) {
     case 'NEW_SERVICE':
-    case 'SET_SERVICE':
-      if (name === 'ENOENT')
-        return `scheduler "${operation.service.scheduler}" is not there; load ip_vs_${operation.service.scheduler}`;
-      if (name === 'EEXIST') return 'such a virtual server exists already';
-      if (name === 'ESRCH') return 'there is no such virtual server';
-      return '';
+    case 'SET_SERVICE': {
+      const { scheduler, persistenceEngine } = operation.service;
+      return { scheduler, persistenceEngine };
+    }
     case 'NEW_DEST':
     case 'SET_DEST':
-    case 'DEL_DEST':
-      if (name === 'ESRCH') return 'there is no such virtual server';
-      if (name === 'EEXIST') return 'such a real server exists already';
-      if (name === 'ENOENT') return 'there is no such real server';
-      if (name === 'EINVAL') return 'the address is not unicast here, or its family does not fit';
-      return '';
-    case 'DEL_SERVICE':
-    case 'ZERO':
-      return name === 'ESRCH' ? 'there is no such virtual server' : '';
+      return { hasTunnel: operation.destination.tunnel !== undefined };
     default:
-      return '';
+      return {};
   }
 }

@@ -114,6 +114,11 @@ export class NetlinkSocket {
     return this.batchMessages++;
   }
 
+  /** Forgets the batch that was begun and not flushed: nothing of it is sent. */
+  discard(): void {
+    this.batchMessages = 0;
+  }
+
   private takeSeq(): number {
     const seq = this.seq;
     this.seq = seq === 0x7fffffff ? 1 : seq + 1;
