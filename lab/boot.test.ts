@@ -1,7 +1,16 @@
 // The lab's door on this machine: what comes back from a guest, and that nothing gets out of it or stays behind.
 
 import { spawn, type ChildProcess } from 'node:child_process';
-import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -10,6 +19,8 @@ import { ipvsKernel, runInGuest, type GuestResult, type GuestSpec } from './boot
 
 const unavailable = ipvsKernel.probe();
 const title = unavailable === null ? 'a guest' : `a guest (skipped: ${unavailable})`;
+/** For conditions that other processes bring about; a busy machine takes its time. */
+const TIMES = { timeout: 10_000, interval: 20 } as const;
 const HANGING = fileURLToPath(new URL('../test/lab/hanging-guest.ts', import.meta.url));
 
 const sh = (script: string, spec: Partial<GuestSpec> = {}): Promise<GuestResult> =>
@@ -73,16 +84,43 @@ describe.skipIf(unavailable !== null)(title, () => {
     expect(result.stdout).toBe(`${odd}|${odd}|${odd}`);
   });
 
-  it('hands over output while the program runs', async () => {
+  it('hands over all output while the program runs, also what no line feed ends', async () => {
+    let seen = '';
     let seenAtMs = 0;
     const startMs = performance.now();
-    const result = await sh('echo first; echo trouble >&2; sleep 1; echo last', {
-      onOutput: (text) => {
-        if (text.includes('first')) seenAtMs ||= performance.now() - startMs;
+    const result = await sh(
+      'echo first; echo trouble >&2; printf "name? "; sleep 1; printf "the last word: ü"',
+      {
+        onOutput: (text) => {
+          seen += text;
+          if (seen.includes('name?')) seenAtMs ||= performance.now() - startMs;
+        },
       },
-    });
+    );
     expect(seenAtMs).toBeGreaterThan(0);
     expect(result.wallMs - seenAtMs).toBeGreaterThan(500);
+    expect(result.stdout).toBe('first\nname? the last word: ü');
+    expect(seen).toBe(result.stdout);
+  });
+
+  it('gives back plain files only: links and pipes in the results folder are passed over', async () => {
+    const { files } = await sh(
+      'cd "$POINTSMAN_RESULTS"; ln -s /nowhere dangling; ln -s /etc/passwd link; mkfifo pipe; mkdir folder; echo 1 >file',
+    );
+    expect([...files.keys()]).toEqual(['file']);
+  });
+
+  it.each([
+    ['prints', 'yes'],
+    ['writes results', 'mkdir "$POINTSMAN_RESULTS/deep"; yes >"$POINTSMAN_RESULTS/deep/file"'],
+  ])('is ended when it %s without end, long before its time limit, and leaves nothing', async (_, script) => {
+    const startMs = performance.now();
+    await expect(sh(script, { timeoutMs: 25_000, onOutput: () => undefined })).rejects.toMatchObject({
+      code: 'LIMIT_EXCEEDED',
+      message: expect.stringContaining('more than 67108864 bytes'),
+    });
+    expect(performance.now() - startMs).toBeLessThan(15_000);
+    expect(heldBy(process.pid)).toEqual([]);
   });
 
   it('ends a program that hangs at its time limit, with what it printed until then, and leaves nothing', async () => {
@@ -155,7 +193,7 @@ describe.skipIf(unavailable !== null)(title, () => {
     expect(heldBy(caller.pid)).not.toEqual([]);
     expect(await end(caller, 'SIGTERM')).toBe(143);
     // Its processes were killed before it ended; the kernel may still be taking their memory down.
-    await vi.waitFor(() => expect(heldBy(caller.pid)).toEqual([]), { timeout: 5000 });
+    await vi.waitFor(() => expect(heldBy(caller.pid)).toEqual([]), TIMES);
   });
 
   it('of a caller that was killed is removed by the next boot', async () => {
@@ -163,7 +201,37 @@ describe.skipIf(unavailable !== null)(title, () => {
     await end(caller, 'SIGKILL');
     expect(heldBy(caller.pid)).not.toEqual([]);
     await sh('true');
-    await vi.waitFor(() => expect(heldBy(caller.pid)).toEqual([]));
+    await vi.waitFor(() => expect(heldBy(caller.pid)).toEqual([]), TIMES);
+  });
+
+  it('of a dead caller is removed also when its process id is in use again or nobody has waited for it', async () => {
+    const stranger = spawn('sleep', ['60'], { stdio: 'ignore' });
+    // A shell that has become tail never waits for its child, which stays a zombie when it ends after that.
+    const parent = spawn('sh', ['-c', 'sleep 60 & echo $!; exec tail -f /dev/null'], {
+      stdio: ['ignore', 'pipe', 'ignore'],
+    });
+    let folders: string[] = [];
+    try {
+      const zombie = await new Promise<string>((resolve) => {
+        parent.stdout.once('data', (data) => resolve(String(data).trim()));
+      });
+      await vi.waitFor(() => expect(readFileSync(`/proc/${parent.pid}/comm`, 'utf8')).toBe('tail\n'), TIMES);
+      process.kill(Number(zombie), 'SIGKILL');
+      await vi.waitFor(() => expect(readFileSync(`/proc/${zombie}/stat`, 'utf8')).toMatch(/\) Z /), TIMES);
+      const startTime = readFileSync(`/proc/${zombie}/stat`, 'utf8').split(') Z ')[1]?.split(' ')[18];
+      expect(startTime).toMatch(/^\d+$/);
+      folders = [`${stranger.pid}-1-reused`, `${zombie}-${startTime}-zombie`, `${zombie}-zombie`].map(
+        (name) => join(tmpdir(), `pointsman-lab-${name}`),
+      );
+      for (const folder of folders) mkdirSync(folder);
+      await sh('true');
+      expect(folders.filter((folder) => existsSync(folder))).toEqual([]);
+      expect(readFileSync(`/proc/${zombie}/stat`, 'utf8')).toMatch(/\) Z /);
+    } finally {
+      stranger.kill();
+      parent.kill();
+      for (const folder of folders) rmSync(folder, { recursive: true, force: true });
+    }
   });
 
   it('is refused with what is wrong when the program does not exist', async () => {
@@ -183,7 +251,7 @@ describe('a machine that cannot boot guests', () => {
       code: 'LAB_FAILED',
       message: 'no guest can boot here: no lab in this build',
     });
-    expect(existsSync(join(tmpdir(), `pointsman-lab-${process.pid}-`))).toBe(false);
+    expect(heldBy(process.pid)).toEqual([]);
   });
 });
 

@@ -1,6 +1,8 @@
 // The lab's door: boots a guest kernel, runs one program in it, and gives back what it printed, wrote and returned.
 // Guarantees, whatever the kind of guest: the host's files are read-only (writes go to the guest's memory; only a results folder is
-// shared); it ends in bounded time; it leaves no process, mount or file behind; several may run at once.
+// shared); it ends in bounded time, and also when output and results grow past 64 MiB; it leaves no process, mount or file behind;
+// several may run at once. All this is against accidents: the program is root in the guest, and one that deliberately mounts hostfs
+// anew can write to this machine's files with the rights of the caller. Run only programs that you would run outside as root.
 
 import { fileURLToPath } from 'node:url';
 import type { GuestKernel, GuestResult, GuestSpec } from './guest.ts';

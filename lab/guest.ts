@@ -29,7 +29,10 @@ export interface GuestResult {
   readonly timedOut: boolean;
   readonly stdout: string;
   readonly stderr: string;
-  /** What the program wrote into the folder named by POINTSMAN_RESULTS, by file name. At most 64 MiB in all. */
+  /**
+   * What the program wrote into the folder named by POINTSMAN_RESULTS, by file name: the plain files right in it. Links, pipes, folders
+   * and names that begin with a dot are passed over.
+   */
   readonly files: ReadonlyMap<string, Buffer>;
   /** From the start to the first instruction of the program. */
   readonly bootMs: number;
@@ -43,5 +46,10 @@ export interface GuestKernel {
   readonly kind: 'uml' | 'qemu';
   /** null when it can run here, else why not, in one line. */
   probe(): string | null;
+  /**
+   * Rejects with LAB_FAILED when the guest does not boot, and with LIMIT_EXCEEDED when both outputs and everything below
+   * POINTSMAN_RESULTS come to more than 64 MiB or 1000 files; the guest is ended as soon as they do. The program is root in the
+   * guest: see boot.ts on what that is good for.
+   */
   boot(spec: GuestSpec): Promise<GuestResult>;
 }

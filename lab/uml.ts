@@ -1,34 +1,32 @@
 // Guests of user-mode Linux: Debian's linux.uml, a Linux 6.1 with IPVS that runs as an ordinary process and boots in about 1.5 s.
-// Its root is this machine's file system, read-only (hostfs), under an overlay in the guest's memory.
+// Its root is this machine's file system, read-only (hostfs), under an overlay in the guest's memory. This file runs the process and
+// bounds it in time and output; what it wrote is read in uml-results.ts, and what dead callers left is removed in uml-leftovers.ts.
 
 import { spawn, spawnSync, type ChildProcess } from 'node:child_process';
-import {
-  existsSync,
-  mkdirSync,
-  mkdtempSync,
-  readdirSync,
-  readFileSync,
-  readlinkSync,
-  rmSync,
-  statSync,
-  writeFileSync,
-} from 'node:fs';
-import { tmpdir } from 'node:os';
+import { existsSync, mkdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { PointsmanError } from '../src/model/errors.ts';
 import type { GuestKernel, GuestResult, GuestSpec } from './guest.ts';
 import { renderInit, renderStage2 } from './uml-init.ts';
+import {
+  endByFolder,
+  killByFolder,
+  LINUX,
+  makeGuestFolder,
+  removeDeadOwners,
+  removeGuestFolder,
+} from './uml-leftovers.ts';
+import { followText, readResults, readText, requireWithinLimits } from './uml-results.ts';
 
-const LINUX = '/usr/bin/linux.uml';
 const MODULES = '/usr/lib/uml/modules';
-const FOLDER_PREFIX = 'pointsman-lab-';
 const DEFAULT_MEMORY_MB = 2048;
-const MAX_RESULT_BYTES = 64 << 20;
 const MAX_CONSOLE_CHARACTERS = 1 << 20;
 /** SIGTERM ends a guest cleanly; one that hangs gets SIGKILL after this. */
 const GRACE_MS = 3000;
-const OUTPUT_POLL_MS = 50;
+/** How often the results folder is looked at: for output to hand over, and for its limit. */
+const RESULTS_POLL_MS = 50;
 
+/** Guests of user-mode Linux. boot() rejects with LAB_FAILED (cannot boot) and LIMIT_EXCEEDED (wrote more than it may). */
 export const umlKernel: GuestKernel = { kind: 'uml', probe, boot };
 
 function probe(): string | null {
@@ -43,16 +41,16 @@ function probe(): string | null {
   return null;
 }
 
-/** Guests that run, so that they end with this process. */
-const running = new Map<ChildProcess, string>();
+/** Folders of guests, so that they end with this process; null before the guest's process has started and after it has ended. */
+const guests = new Map<string, ChildProcess | null>();
 let isExitHandled = false;
 
 function endWithThisProcess(): void {
   if (isExitHandled) return;
   isExitHandled = true;
   process.on('exit', () => {
-    for (const [child, folder] of running) {
-      killGroup(child, 'SIGKILL');
+    for (const [folder, child] of guests) {
+      if (child !== null) killGroup(child, 'SIGKILL');
       killByFolder(folder);
       rmSync(folder, { recursive: true, force: true });
     }
@@ -70,22 +68,23 @@ async function boot(spec: GuestSpec): Promise<GuestResult> {
   if (reason !== null) throw new PointsmanError('LAB_FAILED', `no guest can boot here: ${reason}`);
   removeDeadOwners();
   endWithThisProcess();
-  const folder = mkdtempSync(join(tmpdir(), `${FOLDER_PREFIX}${process.pid}-`));
-  const results = join(folder, 'results');
-  mkdirSync(results);
-  const timeLimitSeconds = Math.ceil(spec.timeoutMs / 1000) + 5;
-  writeFileSync(join(folder, 'init'), renderInit({ folder, modules: MODULES, timeLimitSeconds }), {
-    mode: 0o755,
-  });
-  writeFileSync(join(folder, 'stage2'), renderStage2({ folder, results, spec }), { mode: 0o755 });
-  writeFileSync(join(folder, 'stdin'), spec.stdin ?? '');
+  const folder = makeGuestFolder();
+  guests.set(folder, null);
   const terminal = spec.isInteractive === true ? saveTerminal() : null;
   try {
+    const results = join(folder, 'results');
+    mkdirSync(results);
+    const timeLimitSeconds = Math.ceil(spec.timeoutMs / 1000) + 5;
+    const init = renderInit({ folder, modules: MODULES, timeLimitSeconds });
+    writeFileSync(join(folder, 'init'), init, { mode: 0o755 });
+    writeFileSync(join(folder, 'stage2'), renderStage2({ folder, results, spec }), { mode: 0o755 });
+    writeFileSync(join(folder, 'stdin'), spec.stdin ?? '');
     return await run(spec, folder, results);
   } finally {
     terminal?.restore();
-    killByFolder(folder);
-    rmSync(folder, { recursive: true, force: true, maxRetries: 3 });
+    await endByFolder(folder);
+    removeGuestFolder(folder);
+    guests.delete(folder);
   }
 }
 
@@ -112,7 +111,7 @@ async function run(spec: GuestSpec, folder: string, results: string): Promise<Gu
       stdio: spec.isInteractive === true ? ['inherit', 'inherit', 'pipe'] : ['ignore', 'pipe', 'pipe'],
     },
   );
-  running.set(child, folder);
+  guests.set(folder, child);
   let console = '';
   const keep = (chunk: Buffer): void => {
     if (console.length < MAX_CONSOLE_CHARACTERS) console += chunk.toString('latin1');
@@ -120,9 +119,20 @@ async function run(spec: GuestSpec, folder: string, results: string): Promise<Gu
   child.stdout?.on('data', keep);
   child.stderr?.on('data', keep);
   const followers = [
-    ...(spec.onOutput === undefined ? [] : [followFile(join(results, '.stdout'), spec.onOutput)]),
-    ...(spec.onErrorOutput === undefined ? [] : [followFile(join(results, '.stderr'), spec.onErrorOutput)]),
+    ...(spec.onOutput === undefined ? [] : [followText(join(results, '.stdout'), spec.onOutput)]),
+    ...(spec.onErrorOutput === undefined ? [] : [followText(join(results, '.stderr'), spec.onErrorOutput)]),
   ];
+  let failure: { readonly reason: unknown } | undefined;
+  const poll = setInterval(() => {
+    try {
+      requireWithinLimits(results);
+      for (const follower of followers) follower.read();
+    } catch (reason) {
+      failure ??= { reason };
+      // Nothing of it is given back, so there is nothing to end in good order.
+      killGroup(child, 'SIGKILL');
+    }
+  }, RESULTS_POLL_MS);
   let timedOut = false;
   let timer = setTimeout(() => {
     timedOut = true;
@@ -134,11 +144,15 @@ async function run(spec: GuestSpec, folder: string, results: string): Promise<Gu
       child.once('error', reject);
       child.once('exit', () => resolve());
     });
+    guests.set(folder, null);
+    await endByFolder(folder);
   } finally {
     clearTimeout(timer);
-    running.delete(child);
-    for (const follower of followers) follower.stop();
+    clearInterval(poll);
   }
+  if (failure !== undefined) throw failure.reason;
+  requireWithinLimits(results);
+  for (const follower of followers) follower.end();
   const started = readText(join(results, '.started'));
   if (started === '' && !timedOut) {
     throw new PointsmanError(
@@ -170,45 +184,6 @@ function saveTerminal(): { restore(): void } {
   return { restore: () => void (settings === '' || stty(settings)) };
 }
 
-function readText(path: string): string {
-  return existsSync(path) ? readFileSync(path, 'utf8') : '';
-}
-
-function readResults(folder: string): Map<string, Buffer> {
-  const files = new Map<string, Buffer>();
-  let bytes = 0;
-  for (const name of readdirSync(folder).sort()) {
-    if (name.startsWith('.') || !statSync(join(folder, name)).isFile()) continue;
-    bytes += statSync(join(folder, name)).size;
-    if (bytes > MAX_RESULT_BYTES)
-      throw new PointsmanError(
-        'LIMIT_EXCEEDED',
-        `the guest wrote more than ${MAX_RESULT_BYTES} bytes of results`,
-      );
-    files.set(name, readFileSync(join(folder, name)));
-  }
-  return files;
-}
-
-/** Hands over what is appended to a file that another kernel writes: hostfs gives no reliable notification, so it is polled. */
-function followFile(path: string, onText: (text: string) => void): { stop(): void } {
-  let seen = 0;
-  const read = (): void => {
-    const bytes = existsSync(path) ? readFileSync(path) : Buffer.alloc(0);
-    // Up to the last whole line, so that no character is cut in two.
-    const end = bytes.lastIndexOf(0x0a) + 1;
-    if (end > seen) onText(bytes.subarray(seen, end).toString('utf8'));
-    seen = Math.max(seen, end);
-  };
-  const timer = setInterval(read, OUTPUT_POLL_MS);
-  return {
-    stop() {
-      clearInterval(timer);
-      read();
-    },
-  };
-}
-
 function tail(text: string): string {
   return text.trimEnd().split('\n').slice(-5).join(' | ');
 }
@@ -221,29 +196,5 @@ function killGroup(child: ChildProcess, signal: NodeJS.Signals): void {
     } catch {
       // It has ended already, or (interactive) it has no group of its own.
     }
-  }
-}
-
-/** Ends what still runs with this folder as its uml_dir: linux.uml's helper processes survive a SIGKILL of the first one. */
-function killByFolder(folder: string): void {
-  for (const pid of readdirSync('/proc')) {
-    if (!/^\d+$/.test(pid)) continue;
-    try {
-      if (readlinkSync(`/proc/${pid}/exe`) !== LINUX) continue;
-      if (readFileSync(`/proc/${pid}/cmdline`, 'latin1').includes(`uml_dir=${folder}/`))
-        process.kill(Number(pid), 'SIGKILL');
-    } catch {
-      // The process ended while we looked.
-    }
-  }
-}
-
-/** Removes what callers left that were killed before they could clean up. */
-function removeDeadOwners(): void {
-  for (const name of readdirSync(tmpdir())) {
-    const owner = new RegExp(`^${FOLDER_PREFIX}(\\d+)-`).exec(name)?.[1];
-    if (owner === undefined || existsSync(`/proc/${owner}`)) continue;
-    killByFolder(join(tmpdir(), name));
-    rmSync(join(tmpdir(), name), { recursive: true, force: true });
   }
 }
