@@ -6,6 +6,9 @@ import { defineConfig } from 'vitest/config';
 const FOLDERS = '{src,test,lab,bench,setup}';
 const isLong = process.env['POINTSMAN_TEST_TIER'] === 'long';
 
+// Tests that start the programs test these sources, not what was bundled from them some time ago.
+process.env['POINTSMAN_FROM_SOURCE'] = '1';
+
 export default defineConfig({
   test: {
     include: [isLong ? `${FOLDERS}/**/*.long.test.ts` : `${FOLDERS}/**/*.test.ts`],

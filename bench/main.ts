@@ -1,4 +1,4 @@
-// `npm run bench -- first-sync | one-change | idle [-o json] [--sizes 1000x10,5000x8]`: what README's figures come from.
+// `npm run bench -- first-sync | one-change | idle | ipvsadm [-o json] [--sizes 1000x10,5000x8]`: what README's figures come from.
 // Each measurement runs in a guest of its own, so that none sees what another left in the kernel.
 
 import { cpus, totalmem } from 'node:os';
@@ -15,6 +15,7 @@ const DEFAULT_SIZES: Readonly<Record<string, string>> = {
   'first-sync': '1000x10,5000x8,20000x8',
   'one-change': '1000x8,20000x8',
   idle: '5000x8',
+  ipvsadm: '10000x10',
 };
 const GUEST_TIMEOUT_MS = 540_000;
 /** What bin/pointsman starts the agent with. */
@@ -36,7 +37,7 @@ async function main(): Promise<void> {
   }
   const sizes = parseSizes(optionOf(options, '--sizes') ?? defaultSizes);
   const rows: Record<string, string | number>[] = [];
-  for (const size of sizes) rows.push(await BENCHES[name as keyof typeof BENCHES](size));
+  for (const size of sizes) rows.push(...[await BENCHES[name as keyof typeof BENCHES](size)].flat());
   const machine = {
     cpu: cpus()[0]?.model ?? '',
     cores: cpus().length,
@@ -138,7 +139,12 @@ async function idle(size: Size): Promise<Record<string, string | number>> {
   };
 }
 
-const BENCHES = { 'first-sync': firstSync, 'one-change': oneChange, idle };
+async function ipvsadm({ services, endpoints }: Size): Promise<Record<string, string | number>[]> {
+  const { benchIpvsadm } = await import('./ipvsadm.ts');
+  return benchIpvsadm(services, endpoints);
+}
+
+const BENCHES = { 'first-sync': firstSync, 'one-change': oneChange, idle, ipvsadm };
 
 function formatRows(rows: readonly Readonly<Record<string, string | number>>[]): string {
   const names = Object.keys(rows[0] ?? {});

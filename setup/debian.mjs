@@ -13,6 +13,7 @@ export const LAB_PACKAGES = [
   'iproute2',
   'conntrack',
   'procps',
+  'netbase',
 ];
 
 const APT_TIMEOUT_MS = 300_000;

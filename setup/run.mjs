@@ -5,6 +5,7 @@
 import { existsSync } from 'node:fs';
 import { delimiter, dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { buildPrograms } from './build.mjs';
 import { FORMATTED, runChecks } from './checks.mjs';
 import { runChild } from './child.mjs';
 import { installLabPackages } from './debian.mjs';
@@ -35,6 +36,7 @@ const TASKS = {
     lab: 'the tests in the lab',
     run: (work) => script({ ...work, env: { ...work.env, POINTSMAN_TEST_TIER: 'long' } }, VITEST, ['run']),
   },
+  build: { lab: null, run: (work) => buildPrograms(ROOT, work.node, work.env) },
   check: { lab: null, run: (work) => runChecks(ROOT, work.node, work.env) },
   format: { lab: null, run: (work) => script(work, 'node_modules/oxfmt/bin/oxfmt', FORMATTED) },
 };

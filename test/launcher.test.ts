@@ -50,12 +50,18 @@ interface Ended {
   readonly stderr: string;
 }
 
-function start(program: string, path: string, args: readonly string[] = [], cwd = '/'): Ended {
+function start(
+  program: string,
+  path: string,
+  args: readonly string[] = [],
+  cwd = '/',
+  env: Readonly<Record<string, string>> = {},
+): Ended {
   const { status, stdout, stderr } = spawnSync(program, args, {
     cwd,
     encoding: 'utf8',
     timeout: TIMEOUT_MS,
-    env: { PATH: path, NODE_OPTIONS: '--no-such-option', NODE_PATH: '/nowhere' },
+    env: { PATH: path, NODE_OPTIONS: '--no-such-option', NODE_PATH: '/nowhere', ...env },
   });
   return { status, stdout, stderr };
 }
@@ -72,18 +78,34 @@ describe('bin/pointsman', () => {
   });
 
   it.each([
-    ['an absolute link', 'kube-proxy', (root: string) => `${root}/bin/pointsman`],
-    ['a relative link', 'pointsman-ipvsadm', () => '../bin/pointsman'],
-  ])('finds its checkout through %s and passes the called name on', (_case, name, target) => {
+    ['an absolute link', 'kube-proxy', 'src/cli/main.ts', (root: string) => `${root}/bin/pointsman`],
+    ['a relative link', 'pointsman-ipvsadm', 'src/ipvsadm/main.ts', () => '../bin/pointsman'],
+    ['a link named ipvsadm', 'ipvsadm', 'src/ipvsadm/main.ts', () => '../bin/pointsman'],
+    ['a link named ipvsadm-restore', 'ipvsadm-restore', 'src/ipvsadm/main.ts', () => '../bin/pointsman'],
+  ])(
+    'finds its checkout and program through %s and passes the called name on',
+    (_case, name, entry, target) => {
+      const { root, path } = checkout({ pinned: 'v24.21.0' });
+      mkdirSync(join(root, 'sbin'));
+      symlinkSync(target(root), join(root, 'sbin', name));
+      symlinkSync(`sbin/${name}`, join(root, name));
+      for (const program of [join(root, 'sbin', name), join(root, name), `./${name}`]) {
+        const { stdout } = start(program, path, [], root);
+        expect(stdout.split('\n')[0]).toContain(`argv0=${name} `);
+        expect(stdout).toContain(`<${root}/${entry}>`);
+      }
+    },
+  );
+
+  it('prefers the bundled ipvsadm, but not where the sources are asked for', () => {
     const { root, path } = checkout({ pinned: 'v24.21.0' });
-    mkdirSync(join(root, 'sbin'));
-    symlinkSync(target(root), join(root, 'sbin', name));
-    symlinkSync(`sbin/${name}`, join(root, name));
-    for (const program of [join(root, 'sbin', name), join(root, name), `./${name}`]) {
-      const { stdout } = start(program, path, [], root);
-      expect(stdout.split('\n')[0]).toContain(`argv0=${name} `);
-      expect(stdout).toContain(`<${root}/src/cli/main.ts>`);
-    }
+    mkdirSync(join(root, 'dist'));
+    writeFileSync(join(root, 'dist/ipvsadm.mjs'), '');
+    symlinkSync('pointsman', join(root, 'bin/ipvsadm'));
+    const program = join(root, 'bin/ipvsadm');
+    expect(start(program, path, ['-Ln']).stdout).toContain(`<${root}/dist/ipvsadm.mjs>\n<-Ln>`);
+    const { stdout } = start(program, path, [], '/', { POINTSMAN_FROM_SOURCE: '1' });
+    expect(stdout).toContain(`<${root}/src/ipvsadm/main.ts>`);
   });
 
   it.each(['v22.18.0', 'v22.20.1', 'v23.7.0', 'v24.0.0', 'v100.1.0'])(

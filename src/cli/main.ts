@@ -63,6 +63,13 @@ function makeProgram(): Command {
       exit(await (await import('./status.ts')).statusCommand(service, options)),
     );
 
+  // Its command line is ipvsadm's own and never gets here: see main().
+  program
+    .command('ipvsadm')
+    .description('ipvsadm 1.31 to the byte, and more: "pointsman ipvsadm -h"')
+    .argument('[args...]')
+    .helpOption(false);
+
   for (const command of [program, ...program.commands]) command.exitOverride();
   return program;
 }
@@ -99,6 +106,11 @@ async function main(): Promise<void> {
   try {
     if (process.argv.length <= 2)
       throw new PointsmanError('USAGE', 'no command given; try "pointsman --help"');
+    if (process.argv[2] === 'ipvsadm') {
+      const { runProgram } = await import('../ipvsadm/program.ts');
+      exit(await runProgram(process.argv.slice(3), ''));
+      return;
+    }
     await makeProgram().parseAsync();
   } catch (error) {
     if (error instanceof CommanderError) {

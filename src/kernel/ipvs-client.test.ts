@@ -176,7 +176,7 @@ describe('answers without data', () => {
 
 describe('a batch that could not be built', () => {
   const good = { op: 'NEW_DEST', service, destination } as const;
-  const bad = { op: 'NEW_SERVICE', service: { ...service, scheduler: 'r r' } } as const;
+  const bad = { op: 'NEW_SERVICE', service: { ...service, scheduler: 'r\0r' } } as const;
 
   it('sends nothing, and leaves nothing for the next one', async () => {
     const { ipvs, sent } = clientOf(accepting);
@@ -235,3 +235,53 @@ describe('sockets', () => {
     expect(transports.map(({ isClosed }) => isClosed)).toEqual([true, true]);
   });
 });
+
+describe('a daemon that is stopped before it ran', () => {
+  const GET_DAEMON = 11;
+  const DONE = (seq: number): Uint8Array => message(3, 2, seq, [0, 0, 0, 0]);
+  /** DEL_DAEMON stays without an answer; the daemons are then listed as `listed` says. */
+  const silent =
+    (listed: (seq: number) => Answer[]) =>
+    (request: Uint8Array): Answer[] => {
+      const seq = seqsOf(request)[0]!;
+      if (request[16] === GET_DAEMON) return [...listed(seq), { bytes: DONE(seq) }];
+      return request[16] === 10 ? [] : accepting(request);
+    };
+
+  it('is gone although the kernel does not answer, which is seen at once', async () => {
+    const { ipvs, sent } = clientOf(silent(() => []));
+    const startMs = performance.now();
+    expect(await ipvs.apply([{ op: 'FLUSH' }, OPERATION.DEL_DAEMON, { op: 'FLUSH' }])).toEqual([]);
+    expect(performance.now() - startMs).toBeLessThan(2000);
+    expect(sent.map((request) => request[16])).toEqual([17, 10, GET_DAEMON, 17]);
+  });
+
+  it('is a failure when it runs on', async () => {
+    const running = (seq: number): Answer[] => [{ bytes: recordedDaemon(seq) }];
+    const { ipvs } = clientOf(silent(running));
+    const failures = await ipvs.apply([OPERATION.DEL_DAEMON]);
+    expect(failures.map(({ error }) => error.errnoName)).toEqual(['EINTR']);
+  });
+});
+
+/** A backup daemon on eth0 as GET_DAEMON tells it. */
+function recordedDaemon(seq: number): Uint8Array {
+  const attribute = (type: number, payload: readonly number[]): number[] => [
+    payload.length + 4,
+    0,
+    type,
+    0,
+    ...payload,
+    ...Array.from({ length: (4 - (payload.length % 4)) % 4 }, () => 0),
+  ];
+  const daemon = [
+    ...attribute(1, [2, 0, 0, 0]),
+    ...attribute(2, [101, 116, 104, 48, 0]),
+    ...attribute(3, [0, 0, 0, 0]),
+    ...attribute(4, [0xc0, 5]),
+    ...attribute(5, [224, 0, 0, 81]),
+    ...attribute(7, [0x90, 0x22]),
+    ...attribute(8, [1]),
+  ];
+  return message(30, 2, seq, [9, 1, 0, 0, ...attribute(3, daemon)]);
+}

@@ -179,6 +179,17 @@ export function fullNetmask(family: Family): number {
   return family === 'IPv4' ? 0xffffffff : 128;
 }
 
+/** True when two services are configured alike, whatever their keys. */
+export function isSameSettings(a: ServiceSettings, b: ServiceSettings): boolean {
+  return (
+    a.scheduler === b.scheduler &&
+    a.flags === b.flags &&
+    a.timeoutSeconds === b.timeoutSeconds &&
+    a.netmask === b.netmask &&
+    (a.persistenceEngine ?? '') === (b.persistenceEngine ?? '')
+  );
+}
+
 /** Writes the generic header of an IPVS command. */
 export function writeCommand(writer: MessageWriter, command: number): void {
   writeGenlHeader(writer, command, IPVS_VERSION);
@@ -211,8 +222,8 @@ export function encodeServiceKey(writer: MessageWriter, key: ServiceKey): void {
 export function encodeService(writer: MessageWriter, service: IpvsService): void {
   const nest = writer.beginNest(ATTR_SERVICE);
   encodeKey(writer, service);
-  writer.attrString(SVC.SCHED, service.scheduler);
-  if (service.persistenceEngine !== undefined) writer.attrString(SVC.PE, service.persistenceEngine);
+  writer.attrText(SVC.SCHED, service.scheduler);
+  if (service.persistenceEngine !== undefined) writer.attrText(SVC.PE, service.persistenceEngine);
   // A full mask replaces all flags: unknown bits of somebody else's must not survive in our services.
   writer.attrU32Pair(SVC.FLAGS, service.flags, 0xffffffff);
   writer.attrU32(SVC.TIMEOUT, service.timeoutSeconds);

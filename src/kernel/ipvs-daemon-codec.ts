@@ -59,7 +59,7 @@ const INFO_CONN_TAB_SIZE = 2;
 export function encodeDaemon(writer: MessageWriter, daemon: IpvsDaemonSettings): void {
   const nest = writer.beginNest(ATTR_DAEMON);
   writer.attrU32(DAEMON.STATE, daemon.role === 'master' ? STATE_MASTER : STATE_BACKUP);
-  writer.attrString(DAEMON.IFN, daemon.interfaceName);
+  writer.attrText(DAEMON.IFN, daemon.interfaceName);
   writer.attrU32(DAEMON.SYNC_ID, daemon.syncId);
   if (daemon.maxLengthBytes !== undefined) writer.attrU16(DAEMON.MAXLEN, daemon.maxLengthBytes);
   if (daemon.multicastGroup !== undefined) {

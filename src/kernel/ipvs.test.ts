@@ -233,11 +233,9 @@ describe('encoding and decoding', () => {
     expect([fullNetmask('IPv4'), fullNetmask('IPv6')]).toEqual([0xffffffff, 128]);
   });
 
-  it('refuses names that no kernel takes', () => {
-    for (const scheduler of ['r\n', 'é', 'a\0b']) {
-      const bad = { ...SERVICES[0]![1], scheduler };
-      expect(() => encoded({ op: 'NEW_SERVICE', service: bad })).toThrow('not a kernel name');
-    }
+  it('refuses a name that the kernel would read half', () => {
+    const bad = { ...SERVICES[0]![1], scheduler: 'a\0b' };
+    expect(() => encoded({ op: 'NEW_SERVICE', service: bad })).toThrow('not a kernel name');
   });
 });
 

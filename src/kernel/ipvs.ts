@@ -16,7 +16,7 @@ import {
   type ServiceKey,
 } from './ipvs-codec.ts';
 import { explainErrno, type RefusedNames } from './ipvs-errors.ts';
-import { ESRCH } from './libc.ts';
+import { EINTR, ESRCH } from './libc.ts';
 import { kernelError, NetlinkSocket, nextTurn, type BatchFailure } from './netlink.ts';
 import { openTransport, type DataMessage, type NetlinkTransport } from './netlink-transport.ts';
 import type { MessageWriter } from './wire.ts';
@@ -100,6 +100,12 @@ export class IpvsClient {
     let batch: IpvsOperation[] = [];
     try {
       for (const operation of operations) {
+        if (operation.op === 'DEL_DAEMON') {
+          collect(failures, batch, this.writes.flush());
+          batch = [];
+          failures.push(...(await this.stopDaemon(operation)));
+          continue;
+        }
         encodeOperation(this.writes.begin(this.familyId, 0), operation);
         this.writes.end();
         batch.push(operation);
@@ -116,6 +122,19 @@ export class IpvsClient {
     }
     collect(failures, batch, this.writes.flush());
     return failures;
+  }
+
+  /**
+   * Alone, because it may stay unanswered: a daemon that is stopped before it ran once ends with EINTR, and for that errno netlink sends
+   * no acknowledgement at all. It is gone all the same, which is seen by looking.
+   */
+  private async stopDaemon(operation: Extract<IpvsOperation, { op: 'DEL_DAEMON' }>): Promise<IpvsFailure[]> {
+    encodeOperation(this.writes.begin(this.familyId, 0), operation);
+    this.writes.end();
+    const failures: IpvsFailure[] = [];
+    collect(failures, [operation], this.writes.flush(EINTR));
+    if (failures[0]?.error.errno !== EINTR) return failures;
+    return (await this.daemons()).some(({ role }) => role === operation.role) ? failures : [];
   }
 
   /** All virtual services; entries changed during the dump may be missing (IPVS does not flag that): confirm one with `service`. */

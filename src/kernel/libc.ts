@@ -31,6 +31,8 @@ export const MSG_NOSIGNAL = 0x4000;
 export const POLLIN = 1;
 export const POLLOUT = 4;
 export const CLONE_NEWNET = 0x40000000;
+export const LOCK_EX = 2;
+export const LOCK_NB = 4;
 
 export const EPERM = 1;
 export const ENOENT = 2;
@@ -72,8 +74,10 @@ interface KoffiPoll {
 }
 
 interface Koffi {
-  load(path: string | null): { func(definition: string): (...args: unknown[]) => number };
+  load(path: string | null): { func(definition: string): (...args: unknown[]) => any };
   errno(value?: number): number;
+  struct(name: string, fields: Readonly<Record<string, string>>): unknown;
+  decode(pointer: unknown, type: string, length?: number): any;
   node: {
     poll(
       fd: number,
@@ -115,6 +119,14 @@ interface Libc {
   close(fd: Fd): number;
   setns(fd: Fd, type: number): number;
   unshare(flags: number): number;
+  flock(fd: Fd, operation: number): number;
+}
+
+interface LibcNames {
+  getservbyname(name: string, protocol: string): unknown;
+  getservbyport(port: number, protocol: string): unknown;
+  gethostbyname(name: string): unknown;
+  gethostbyaddr(address: Uint8Array, length: number, family: number): unknown;
 }
 
 let loaded: Libc | undefined;
@@ -146,8 +158,65 @@ function libc(): Libc {
     close: c.func('int close(int fd)'),
     setns: c.func('int setns(int fd, int type)'),
     unshare: c.func('int unshare(int flags)'),
+    flock: c.func('int flock(int fd, int operation)'),
   };
   return loaded;
+}
+
+let loadedNames: LibcNames | undefined;
+
+/** Apart from the rest, because few commands look names up. */
+function libcNames(): LibcNames {
+  if (loadedNames !== undefined) return loadedNames;
+  const { koffi } = libc();
+  koffi.struct('servent', { s_name: 'str', s_aliases: 'void *', s_port: 'int', s_proto: 'str' });
+  koffi.struct('hostent', {
+    h_name: 'str',
+    h_aliases: 'void *',
+    h_addrtype: 'int',
+    h_length: 'int',
+    h_addr_list: 'void *',
+  });
+  const c = koffi.load(null);
+  loadedNames = {
+    getservbyname: c.func('servent *getservbyname(const char *name, const char *protocol)'),
+    getservbyport: c.func('servent *getservbyport(int port, const char *protocol)'),
+    gethostbyname: c.func('hostent *gethostbyname(const char *name)'),
+    gethostbyaddr: c.func('hostent *gethostbyaddr(const void *address, unsigned int length, int family)'),
+  };
+  return loadedNames;
+}
+
+/** A port in network order as the int that the services functions take and give; its own inverse. */
+const swapped = (port: number): number => ((port & 0xff) << 8) | (port >> 8);
+
+/** getservbyname(3): the port, or null. */
+export function getservbyname(name: string, protocol: string): number | null {
+  const found = libcNames().getservbyname(name, protocol);
+  return found === null ? null : swapped(libc().koffi.decode(found, 'servent').s_port as number);
+}
+
+/** getservbyport(3) for a port from 0 to 65535: the name, or null. */
+export function getservbyport(port: number, protocol: string): string | null {
+  const found = libcNames().getservbyport(swapped(port), protocol);
+  return found === null ? null : (libc().koffi.decode(found, 'servent').s_name as string);
+}
+
+/** gethostbyname(3): the four bytes of the first IPv4 address, or null. Blocks while it resolves. */
+export function gethostbyname(name: string): Uint8Array | null {
+  const found = libcNames().gethostbyname(name);
+  if (found === null) return null;
+  const { koffi } = libc();
+  const host = koffi.decode(found, 'hostent') as { h_addrtype: number; h_addr_list: unknown };
+  const first = koffi.decode(host.h_addr_list, 'void *') as unknown;
+  if (host.h_addrtype !== AF_INET || first === null) return null;
+  return Uint8Array.from(koffi.decode(first, 'uint8_t', 4) as Uint8Array);
+}
+
+/** gethostbyaddr(3) for 4 or 16 bytes: the host's name, or null. Blocks while it resolves. */
+export function gethostbyaddr(address: Uint8Array): string | null {
+  const found = libcNames().gethostbyaddr(address, address.length, address.length === 4 ? AF_INET : AF_INET6);
+  return found === null ? null : (libc().koffi.decode(found, 'hostent').h_name as string);
 }
 
 /**
@@ -262,6 +331,11 @@ export function setns(fd: Fd, type: number): CallResult {
 /** unshare(2): gives the calling *thread* new namespaces. */
 export function unshare(flags: number): CallResult {
   return retry((c) => c.unshare(flags));
+}
+
+/** flock(2) with LOCK_EX, and LOCK_NB to have EAGAIN instead of waiting; the lock ends with the descriptor. */
+export function flock(fd: Fd, operation: number): CallResult {
+  return retry((c) => c.flock(fd, operation));
 }
 
 /**

@@ -137,9 +137,12 @@ export class NetlinkSocket {
     );
   }
 
-  /** Sends the batch and waits for the kernel's answer; the failures come in order of their index. */
-  flush(): BatchFailure[] {
-    return this.transact(null);
+  /**
+   * Sends the batch and waits for the kernel's answer; the failures come in order of their index. With `silentErrno` no answer right
+   * after sending is that failure of the last request: for families that work inside send(), and a request that they may leave unanswered.
+   */
+  flush(silentErrno = 0): BatchFailure[] {
+    return this.transact(null, silentErrno);
   }
 
   /** Sends the one request begun and ended before, hands its data messages to `onData`, and throws away nothing: the failure comes back. */
@@ -148,7 +151,7 @@ export class NetlinkSocket {
     return this.transact(onData)[0];
   }
 
-  private transact(onData: ((message: DataMessage) => void) | null): BatchFailure[] {
+  private transact(onData: ((message: DataMessage) => void) | null, silentErrno = 0): BatchFailure[] {
     const count = this.batchMessages;
     if (count === 0) return [];
     this.batchMessages = 0;
@@ -159,10 +162,11 @@ export class NetlinkSocket {
     // A local error (EMSGSIZE, ENOBUFS) means that the kernel saw nothing of the batch.
     if (errno !== 0) return Array.from({ length: count }, (_, index) => ({ index, errno, text: '' }));
     const failures: BatchFailure[] = [];
-    const deadline = Date.now() + this.timeoutMs;
+    const deadline = silentErrno === 0 ? Date.now() + this.timeoutMs : 0;
     let stale = 0;
     for (let isDone = false; !isDone;) {
-      const length = this.receive(deadline, `${count} requests`);
+      const length = this.receive(deadline, `${count} requests`, silentErrno !== 0);
+      if (length < 0) return [...failures, { index: count - 1, errno: silentErrno, text: '' }];
       let isOurs = false;
       visitMessages(this.buffer, length, (header) => {
         const index = header.seq - firstSeq;
@@ -274,11 +278,12 @@ export class NetlinkSocket {
     this.transport.close();
   }
 
-  /** The next datagram from the kernel in `buffer`; waits until `deadline` (ms since the epoch). */
-  private receive(deadline: number, what: string): number {
+  /** The next datagram from the kernel in `buffer`; waits until `deadline` (ms since the epoch), or gives -1 when there is none `atOnce`. */
+  private receive(deadline: number, what: string, atOnce = false): number {
     for (let stale = 0; stale < MAX_STALE_DATAGRAMS;) {
       const length = this.transport.receive(this.buffer);
       if (length === -libc.EAGAIN) {
+        if (atOnce) return -1;
         const left = deadline - Date.now();
         if (left > 0 && this.transport.wait(left)) continue;
         throw this.timedOut(what);

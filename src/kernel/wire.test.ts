@@ -58,6 +58,18 @@ describe('MessageWriter', () => {
     expect(table[read](5)).toBe(value);
   });
 
+  it('writes text of any characters as UTF-8 with its end, but not one with an end inside', () => {
+    const writer = new MessageWriter(64);
+    writer.begin(1, 0, 1);
+    writer.attrText(1, 'a ☃');
+    writer.end();
+    expect([...writer.bytes.subarray(16, writer.length)]).toEqual([
+      10, 0, 1, 0, 97, 32, 0xe2, 0x98, 0x83, 0, 0, 0,
+    ]);
+    writer.begin(1, 0, 1);
+    expect(() => writer.attrText(1, 'a\0b')).toThrow('not a kernel name');
+  });
+
   it('drops a message whose encoder threw when the next one begins', () => {
     const writer = new MessageWriter(256);
     writer.begin(1, 0, 1);

@@ -16,6 +16,8 @@ if (new Uint8Array(Uint16Array.of(1).buffer)[0] !== 1) {
   throw new Error('pointsman runs on little-endian machines only (x86-64, arm64)');
 }
 
+const utf8 = new TextEncoder();
+
 /**
  * Writes netlink messages one behind the other into one buffer that is used again and again.
  *
@@ -148,6 +150,16 @@ export class MessageWriter {
       this.bytes[at + i] = code;
     }
     this.bytes[at + text.length] = 0;
+  }
+
+  /**
+   * A NUL-terminated string of any characters but NUL, as UTF-8: for names that a person typed and that the kernel shall judge.
+   * Throws for a NUL, behind which the kernel would not read.
+   */
+  attrText(type: number, text: string): void {
+    const bytes = utf8.encode(`${text}\0`);
+    if (bytes.indexOf(0) !== bytes.length - 1) throw new Error(`not a kernel name: ${JSON.stringify(text)}`);
+    this.attrBytes(type, bytes);
   }
 
   attrBytes(type: number, payload: Uint8Array): void {

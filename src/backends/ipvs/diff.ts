@@ -1,7 +1,7 @@
 // The difference between what the kernel holds and what is desired, as IPVS operations in the order in which they must run. Pure.
 
 import type { IpvsOperation } from '../../kernel/ipvs.ts';
-import type { IpvsDestination, ServiceSettings } from '../../kernel/ipvs-codec.ts';
+import { isSameSettings, type IpvsDestination } from '../../kernel/ipvs-codec.ts';
 import { destinationOf, realServerId, type AddressService, type DesiredVirtualServer } from './desired.ts';
 
 /** A virtual server as the kernel holds it, as far as we know. */
@@ -39,23 +39,13 @@ export function diffVirtualServer(
       remove: [],
     };
   }
-  const change: IpvsOperation | null = sameSettings(applied.service, service)
+  const change: IpvsOperation | null = isSameSettings(applied.service, service)
     ? null
     : { op: 'SET_SERVICE', service };
   const { add, remove } = diffDestinations(applied, desired);
   return change === null && add.length === 0 && remove.length === 0
     ? NOTHING
     : { service: change, add, remove };
-}
-
-function sameSettings(a: ServiceSettings, b: ServiceSettings): boolean {
-  return (
-    a.scheduler === b.scheduler &&
-    a.flags === b.flags &&
-    a.timeoutSeconds === b.timeoutSeconds &&
-    a.netmask === b.netmask &&
-    (a.persistenceEngine ?? '') === (b.persistenceEngine ?? '')
-  );
 }
 
 function diffDestinations(

@@ -1,0 +1,127 @@
+// `undrain`: gives drained servers their weights back: the one that is asked for, else what `drain` remembered, else 1. It changes the
+// weight alone.
+
+import type { IpvsOperation } from '../kernel/ipvs.ts';
+import { formatEndpoint, formatServiceKey } from '../kernel/ipvs-codec.ts';
+import { PointsmanError } from '../model/errors.ts';
+import { drainMemoryFile, type DrainedServer, type DrainMemory } from './drain-memory.ts';
+import type { IpvsadmIo, IpvsTable } from './io.ts';
+import { openTable } from './open.ts';
+import { EXIT } from './refusal.ts';
+import { selectServers, type SelectedServer, type ServerChoice } from './server-selection.ts';
+import { keyOfService } from './table.ts';
+
+/** What `undrain` is asked for. */
+export interface UndrainOptions extends ServerChoice {
+  /** 1 to 2147483647; null = what was remembered, else DEFAULT_UNDRAIN_WEIGHT. */
+  readonly weight: number | null;
+  /** One JSON object per line instead of text. */
+  readonly isJson: boolean;
+}
+
+/** The weight of a server that nothing was said of, as in the rest of the command. */
+export const DEFAULT_UNDRAIN_WEIGHT = 1;
+
+interface Change {
+  readonly id: DrainedServer;
+  readonly selected: SelectedServer;
+  readonly weight: number;
+}
+
+/**
+ * Exit code 0 when every server has a weight (one that has one already keeps it unless `weight` is given); 1 when the kernel refuses; 2
+ * when there is no such server. `memory` is for tests.
+ */
+export async function undrainCommand(
+  options: UndrainOptions,
+  io: IpvsadmIo,
+  memory: DrainMemory = drainMemoryFile((ms) => io.wait(ms)),
+): Promise<number> {
+  const fail = (text: string): void => io.err(`${io.program} undrain: ${text}\n`);
+  const table = openTable(io);
+  if (table === null) return EXIT.USAGE;
+  try {
+    const selection = await selectServers(table, options, io.signal);
+    if (selection === null) return EXIT.FAILED_LIST;
+    if (selection.servers === null) {
+      fail(selection.reason);
+      return EXIT.USAGE;
+    }
+    const changes = chooseWeights(selection.servers, options.weight, memory, fail);
+    const refused = await setWeights(changes, table, fail);
+    for (const change of changes) if (!refused.has(change)) report(change, options.isJson, io);
+    const done = changes.filter((change) => !refused.has(change)).map(({ id }) => id);
+    const note = await memory.change([], done);
+    if (note !== null) fail(`note: ${note}`);
+    return refused.size > 0 ? EXIT.FAILED_LIST : EXIT.GOOD;
+  } catch (error) {
+    if (!(error instanceof PointsmanError)) throw error;
+    fail(error.message);
+    return EXIT.FAILED_LIST;
+  } finally {
+    table.close();
+  }
+}
+
+function chooseWeights(
+  servers: readonly SelectedServer[],
+  asked: number | null,
+  memory: DrainMemory,
+  fail: (text: string) => void,
+): Change[] {
+  const { weightOf, note } = memory.read();
+  let unknown = 0;
+  const changes = servers.map((selected): Change => {
+    const { service, server } = selected;
+    const id = { service: formatServiceKey(service), server: formatEndpoint(server.address, server.port) };
+    if (asked !== null) return { id, selected, weight: asked };
+    if (server.weight > 0) return { id, selected, weight: server.weight };
+    const remembered = weightOf(id);
+    if (remembered === null) unknown++;
+    return { id, selected, weight: remembered ?? DEFAULT_UNDRAIN_WEIGHT };
+  });
+  if (note !== null && asked === null) fail(`note: ${note}`);
+  if (unknown > 0) {
+    const whose =
+      servers.length === 1
+        ? 'the weight before the drain is'
+        : `the weights of ${unknown} servers before the drain are`;
+    fail(`note: ${whose} not remembered; weight ${DEFAULT_UNDRAIN_WEIGHT} is set (--weight N sets another)`);
+  }
+  return changes;
+}
+
+/** Gives the changes that were refused. */
+async function setWeights(
+  changes: readonly Change[],
+  table: IpvsTable,
+  fail: (text: string) => void,
+): Promise<Set<Change>> {
+  const changeOf = new Map<IpvsOperation, Change>();
+  for (const change of changes) {
+    const { service, server } = change.selected;
+    if (server.weight === change.weight) continue;
+    const { address, port, forwarding, upperThreshold, lowerThreshold, tunnel } = server;
+    const { weight } = change;
+    const destination = { address, port, forwarding, weight, upperThreshold, lowerThreshold, tunnel };
+    changeOf.set({ op: 'SET_DEST', service: keyOfService(service), destination }, change);
+  }
+  const refused = new Set<Change>();
+  for (const { operation, error } of await table.apply(changeOf.keys())) {
+    const change = changeOf.get(operation);
+    if (change === undefined) throw new Error('a failure of nothing that was asked for');
+    refused.add(change);
+    fail(error.message);
+  }
+  return refused;
+}
+
+function report({ id, selected, weight }: Change, isJson: boolean, io: IpvsadmIo): void {
+  const before = selected.server.weight;
+  if (isJson) {
+    io.out(`${JSON.stringify({ event: 'weight', ...id, before, weight })}\n`);
+    return;
+  }
+  const text = before === weight ? `weight is ${weight} already` : `weight ${before} -> ${weight}`;
+  io.out(`${id.service} -> ${id.server}: ${text}\n`);
+}
