@@ -100,10 +100,10 @@ describe('bin/pointsman', () => {
   it('prefers the bundled ipvsadm, but not where the sources are asked for', () => {
     const { root, path } = checkout({ pinned: 'v24.21.0' });
     mkdirSync(join(root, 'dist'));
-    writeFileSync(join(root, 'dist/ipvsadm.mjs'), '');
+    writeFileSync(join(root, 'dist/ipvsadm.cjs'), '');
     symlinkSync('pointsman', join(root, 'bin/ipvsadm'));
     const program = join(root, 'bin/ipvsadm');
-    expect(start(program, path, ['-Ln']).stdout).toContain(`<${root}/dist/ipvsadm.mjs>\n<-Ln>`);
+    expect(start(program, path, ['-Ln']).stdout).toContain(`<${root}/dist/ipvsadm.cjs>\n<-Ln>`);
     const { stdout } = start(program, path, [], '/', { POINTSMAN_FROM_SOURCE: '1' });
     expect(stdout).toContain(`<${root}/src/ipvsadm/main.ts>`);
   });

@@ -70,7 +70,7 @@ export function buildRequest(entry: Entry): Request {
     case 'zero':
       return {
         kind: 'operation',
-        operation: { op: 'ZERO', service: entry.options.has('service-address') ? keyOf(entry) : null },
+        operation: { op: 'ZERO', service: entry.options.includes('service-address') ? keyOf(entry) : null },
       };
     case 'set':
       return { kind: 'operation', operation: { op: 'SET_CONFIG', timeouts: entry.timeouts ?? {} } };
@@ -91,8 +91,8 @@ export function buildRequest(entry: Entry): Request {
     case 'save':
       return {
         kind: 'save',
-        isNumeric: entry.options.has('numeric'),
-        isCompatible: entry.ours.has('compat'),
+        isNumeric: entry.options.includes('numeric'),
+        isCompatible: entry.ours.includes('compat'),
       };
     case 'restore':
       return { kind: 'restore' };
@@ -101,7 +101,7 @@ export function buildRequest(entry: Entry): Request {
 
 function checkService({ service, ours }: Entry): void {
   // Whoever names the flags as a number gets what the kernel takes.
-  if (ours.has('flags')) return;
+  if (ours.includes('flags')) return;
   const isPersistent = (service.flags & SERVICE_FLAG.PERSISTENT) !== 0;
   if (service.fwmark === 0 && service.port === 0 && !isPersistent)
     throw fail('Zero port specified for non-persistent service');
@@ -112,7 +112,7 @@ function checkService({ service, ours }: Entry): void {
 /** Behind direct routing and tunnels a server has the port of its service; the wire never shows another. */
 function fixPort({ service, destination, ours }: Entry): void {
   const { forwarding } = destination;
-  if (service.fwmark !== 0 || ours.has('keep-port')) return;
+  if (service.fwmark !== 0 || ours.includes('keep-port')) return;
   if (forwarding === 'tunnel' || forwarding === 'directRoute') destination.port = service.port;
 }
 
@@ -121,10 +121,10 @@ function checkServer({ service, destination, options, ours }: Entry): void {
   const family = destination.address.includes(':') ? 'IPv6' : 'IPv4';
   if (family !== service.family && !isTunnel)
     throw fail('Different address family is allowed only for tunneling servers');
-  const given = new Set(TUNNEL_OPTIONS.filter((name) => options.has(name)));
-  if ((given.size > 0 || ours.has('tun-flags')) && !isTunnel)
+  const given = TUNNEL_OPTIONS.filter((name) => options.includes(name));
+  if ((given.length > 0 || ours.includes('tun-flags')) && !isTunnel)
     throw fail('Tunnel options conflict with forward method');
-  if (given.size === 0 || ours.has('tun-flags')) return;
+  if (given.length === 0 || ours.includes('tun-flags')) return;
   const type = destination.tunnelType;
   checkCombination(TUNNEL_COMBINATIONS[type], given, `the '${type}' tunnel type`);
 }
@@ -168,7 +168,7 @@ function destinationOf(entry: Entry): IpvsDestination {
 
 function listRequest(entry: Entry): Request {
   const { options, ours } = entry;
-  const has = (...names: OptionName[]): boolean => names.some((name) => options.has(name));
+  const has = (...names: OptionName[]): boolean => names.some((name) => options.includes(name));
   if (
     (has('connection', 'timeout', 'daemon') && has('stats', 'rate', 'thresholds')) ||
     (has('timeout', 'daemon') && has('persistent-conn'))
@@ -182,11 +182,11 @@ function listRequest(entry: Entry): Request {
         ? 'daemons'
         : 'table';
   const format: ListFormat = {
-    style: STYLES.find((style) => options.has(style as OptionName)) ?? 'default',
+    style: STYLES.find((style) => options.includes(style as OptionName)) ?? 'default',
     isNumeric: has('numeric'),
     isExact: has('exact'),
     isUnsorted: has('nosort'),
-    isJson: ours.has('json'),
+    isJson: ours.includes('json'),
   };
   return {
     kind: 'list',

@@ -6,14 +6,14 @@ import { fail } from './refusal.ts';
 /** Refuses, in the original's order of options, what `combination` lacks or does not allow. */
 export function checkCombination(
   combination: Combination,
-  options: ReadonlySet<OptionName>,
+  options: readonly OptionName[],
   what: string,
 ): void {
   if (isAllowed(combination, options)) return;
   const { required = [], optional = [], oneOf = [] } = combination;
   let chosen: OptionName | undefined;
   for (const name of OPTIONS) {
-    if (!options.has(name)) {
+    if (!options.includes(name)) {
       if (required.includes(name)) throw fail(`You need to supply the '${name}' option for ${what}`);
     } else if (oneOf.includes(name)) {
       if (chosen !== undefined)
@@ -28,12 +28,12 @@ export function checkCombination(
 /** The same question without the order of complaints: a few look-ups, for the many lines that have nothing to complain of. */
 function isAllowed(
   { required = [], optional = [], oneOf = [] }: Combination,
-  options: ReadonlySet<OptionName>,
+  options: readonly OptionName[],
 ): boolean {
   let chosen = 0;
   for (const name of options) {
     if (oneOf.includes(name)) chosen++;
     else if (!required.includes(name) && !optional.includes(name)) return false;
   }
-  return chosen <= 1 && required.every((name) => options.has(name));
+  return chosen <= 1 && required.every((name) => options.includes(name));
 }

@@ -53,8 +53,9 @@ export interface DaemonEntry {
 /** The state while one command line is read. Every method throws Refused for what the original refuses. */
 export class Entry {
   readonly command: CommandName;
-  readonly options = new Set<OptionName>();
-  readonly ours = new Set<OurOptionName>();
+  /** A handful at most: a restore makes one of these per line, and sets would cost more than they find. */
+  readonly options: OptionName[] = [];
+  readonly ours: OurOptionName[] = [];
   readonly service = {
     family: 'IPv4' as Family,
     protocol: 0,
@@ -78,17 +79,9 @@ export class Entry {
     tunnelPort: 0,
     tunnelFlags: 0,
   };
-  readonly daemon: DaemonEntry = {
-    role: 'master',
-    interfaceName: '',
-    syncId: 0,
-    maxLengthBytes: undefined,
-    multicastGroup: undefined,
-    multicastPort: undefined,
-    multicastTtl: undefined,
-  };
   timeouts: IpvsTimeouts | null = null;
   private readonly names: NameService;
+  private daemonEntry: DaemonEntry | null = null;
   private schedulerFlags: string | null = null;
   private allFlags: number | null = null;
 
@@ -97,18 +90,32 @@ export class Entry {
     this.names = names;
   }
 
+  /** What was said of a synchronisation daemon; made when it is first asked for. */
+  get daemon(): DaemonEntry {
+    this.daemonEntry ??= {
+      role: 'master',
+      interfaceName: '',
+      syncId: 0,
+      maxLengthBytes: undefined,
+      multicastGroup: undefined,
+      multicastPort: undefined,
+      multicastTtl: undefined,
+    };
+    return this.daemonEntry;
+  }
+
   /** Notes an option; each may stand once. */
   mark(option: OptionName): void {
-    if (this.options.has(option)) throw fail(`multiple '${option}' options specified`);
-    this.options.add(option);
+    if (this.options.includes(option)) throw fail(`multiple '${option}' options specified`);
+    this.options.push(option);
   }
 
   /** Notes an option of ours, which goes with some commands only. */
   markOurs(option: OurOptionName, commands: readonly CommandName[]): void {
-    if (this.ours.has(option)) throw fail(`multiple '${option}' options specified`);
+    if (this.ours.includes(option)) throw fail(`multiple '${option}' options specified`);
     if (!commands.includes(this.command))
       throw fail(`Illegal '${option}' option with the '${this.command}' command`);
-    this.ours.add(option);
+    this.ours.push(option);
   }
 
   setService(protocol: number, text: string): void {
@@ -200,6 +207,7 @@ export class Entry {
 
   /** Reads the flags of -b for the scheduler of -s. Without any flag in it the original crashes; here nothing is set. */
   finishSchedulerFlags(): void {
+    if (this.schedulerFlags === null && this.allFlags === null) return;
     for (const name of (this.schedulerFlags ?? '').split(',')) {
       if (name !== '') this.service.flags |= this.schedulerFlagBit(name);
     }

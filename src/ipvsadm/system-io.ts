@@ -7,7 +7,8 @@ import { systemNames } from '../kernel/name-service.ts';
 import { PointsmanError } from '../model/errors.ts';
 import type { IpvsadmIo, IpvsTable } from './io.ts';
 
-const PIECE_BYTES = 1 << 16;
+/** Some hundred lines of a restore: what they become is sent before it grows old, which is what garbage costs. */
+const PIECE_BYTES = 1 << 14;
 const CONNECTIONS_FILE = '/proc/net/ip_vs_conn';
 const MODPROBE = '/sbin/modprobe';
 /** What a shell reports of a program that wrote to a reader who left. */
