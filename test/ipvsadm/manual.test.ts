@@ -110,7 +110,7 @@ describe('the manual page', () => {
   it.skipIf(!hasGroff)(
     `is set without warnings${hasGroff ? '' : ' (skipped: groff is not installed)'}`,
     () => {
-      const { status, stdout, stderr } = spawnSync('groff', ['-man', '-Tutf8', '-ww', PAGE], {
+      const { status, stdout, stderr } = spawnSync('groff', ['-man', '-Tutf8', '-ww', '-P-cbou', PAGE], {
         encoding: 'utf8',
         timeout: WARNING_LIMIT_MS,
       });
