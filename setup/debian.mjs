@@ -14,6 +14,10 @@ export const LAB_PACKAGES = [
   'conntrack',
   'procps',
   'netbase',
+  // What completion and the manual page are tried in.
+  'zsh',
+  'fish',
+  'groff-base',
 ];
 
 const APT_TIMEOUT_MS = 300_000;

@@ -2,15 +2,15 @@
 // fish has no variables that called functions see, so its tables are functions that print lines. What the user typed and what the table
 // holds is only ever compared and printed, never evaluated.
 
-import { SCHEDULER_FLAG_NAMES } from './grammar.ts';
 import {
-  COMMANDS,
-  completionAlphabets,
-  completionSituations,
-  SERVICE_SPELLINGS,
-  type Situation,
-} from './completion-model.ts';
-import { groupSources, MAX_RULES_READ, verbNames } from './completion-walk.ts';
+  formatAlphabets,
+  formatOffers,
+  formatSchedulerFlags,
+  formatSources,
+  quote,
+} from './completion-fish-cases.ts';
+import { COMMANDS, completionSituations, SERVICE_SPELLINGS } from './completion-model.ts';
+import { MAX_RULES_READ, verbNames } from './completion-sources.ts';
 
 const F = '__pointsman_ipvsadm';
 /** Lets through what is made of nothing else than values are, each once. Not a function: in one, `string` does not read a pipe. */
@@ -285,50 +285,4 @@ complete -c pointsman-ipvsadm -f -a '(${F})'
 complete -c pointsman -n ${F}_is_called -f -a '(${F})'
 complete -c pointsman -n 'not ${F}_is_called; and string match -q -- "i*" (commandline -ct)' -a ipvsadm
 `;
-}
-
-function quote(text: string): string {
-  return `'${text.replaceAll(/[\\']/g, '\\$&')}'`;
-}
-
-function formatCase(patterns: readonly string[], lines: readonly string[]): string {
-  return `        case ${patterns.map(quote).join(' ')}\n${lines.map((line) => `            printf '%s\\n' ${line}`).join('\n')}`;
-}
-
-function formatAlphabets(): string {
-  return completionAlphabets()
-    .flatMap(({ name, switches }) =>
-      [...Map.groupBy(switches, ({ id }) => id)].map(([id, all]) =>
-        formatCase(
-          [...new Set(all.flatMap(({ spellings }) => spellings))].map((spelling) => `${name} ${spelling}`),
-          [`${id} ${all[0]?.takes ?? 'nothing'}`],
-        ),
-      ),
-    )
-    .join('\n');
-}
-
-function formatOffers({ name, offers }: Situation): string {
-  return formatCase(
-    [name],
-    offers.map(({ needs, hiddenBy, spellings, help }) =>
-      quote(`${needs ?? ''}|${hiddenBy.join(' ')}|${spellings.join(' ')}|${help}`),
-    ),
-  );
-}
-
-function formatSources(situations: readonly Situation[]): string {
-  return [...groupSources(situations).values()]
-    .map(({ keys, source }) =>
-      formatCase(keys, [typeof source === 'string' ? source : ['words', ...source].map(quote).join(' ')]),
-    )
-    .join('\n');
-}
-
-function formatSchedulerFlags(): string {
-  const { '': plain, ...byScheduler } = SCHEDULER_FLAG_NAMES;
-  const own = Object.entries(byScheduler).map(([scheduler, names]) =>
-    formatCase([scheduler], [names.join(' ')]),
-  );
-  return [...own, `        case '*'\n            printf '%s\\n' ${(plain ?? []).join(' ')}`].join('\n');
 }

@@ -2,26 +2,15 @@
 // cursor. It is written in what both mean the same by; all variables are locals of the function that calls it. What the user typed and
 // what the table holds is only ever compared and printed, never evaluated. Pure.
 
-import { SCHEDULER_FLAG_NAMES } from './grammar.ts';
 import {
-  COMMANDS,
-  completionAlphabets,
-  completionSituations,
-  SERVICE_SPELLINGS,
-  type Offer,
-  type Situation,
-  type ValueSource,
-} from './completion-model.ts';
-
-/** Saved rules beyond this are not looked at: completion has to answer while somebody waits. */
-export const MAX_RULES_READ = 50_000;
-/** Nobody looks through more. */
-export const MAX_VALUES = 1000;
-
-/** A word of bash and zsh that stands for exactly this text. */
-export function quote(text: string): string {
-  return /^[\w@%+=:,./-]+$/.test(text) ? text : `'${text.replaceAll("'", `'\\''`)}'`;
-}
+  formatAlphabets,
+  formatOffers,
+  formatSchedulerFlags,
+  formatSources,
+  quote,
+} from './completion-cases.ts';
+import { COMMANDS, completionSituations, SERVICE_SPELLINGS } from './completion-model.ts';
+import { MAX_RULES_READ, MAX_VALUES, verbNames } from './completion-sources.ts';
 
 /** The functions, for `source` at the top of a script. Every name begins with _pointsman_ipvsadm_. */
 export function formatWalk(): string {
@@ -289,69 +278,4 @@ _pointsman_ipvsadm_complete() {
   _pointsman_ipvsadm_offer_switches
 }
 `;
-}
-
-/** The verbs among the situations. */
-export function verbNames(situations: readonly Situation[]): string[] {
-  return situations.filter(({ spellings }) => !spellings[0]?.startsWith('-')).map(({ name }) => name);
-}
-
-function formatAlphabets(): string {
-  return completionAlphabets()
-    .flatMap(({ name, switches }) => {
-      const byId = Map.groupBy(switches, ({ id }) => id);
-      return [...byId].map(([id, all]) => {
-        const spellings = new Set(all.flatMap((each) => each.spellings));
-        const patterns = [...spellings].map((spelling) => `'${name} ${spelling}'`).join(' | ');
-        return `    ${patterns}) id=${id} takes=${all[0]?.takes ?? 'nothing'} ;;`;
-      });
-    })
-    .join('\n');
-}
-
-function formatOffers({ name, offers }: Situation): string {
-  return `    ${name})\n${offers.map((each) => `      ${formatOffer(each)}`).join('\n')}\n      ;;`;
-}
-
-function formatOffer({ help, needs, spellings, hiddenBy }: Offer): string {
-  return `_pointsman_ipvsadm_offer ${quote(help)} ${quote(needs ?? '')} ${spellings.join(' ')} . ${hiddenBy.join(' ')}`;
-}
-
-/** Which switches of which command or verb have which values; those with the same stand together. */
-export function groupSources(
-  situations: readonly Situation[],
-): Map<string, { keys: string[]; source: ValueSource }> {
-  const groups = new Map<string, { keys: string[]; source: ValueSource }>();
-  const add = (key: string, source: ValueSource): void => {
-    if (source === 'none') return;
-    const name = String(source);
-    const group = groups.get(name);
-    if (group === undefined) groups.set(name, { keys: [key], source });
-    else group.keys.push(key);
-  };
-  for (const { name, values, offers } of situations) {
-    add(`${name} `, values);
-    for (const { id, values: ofOption } of offers) add(`${name} ${id}`, ofOption);
-  }
-  return groups;
-}
-
-function formatSources(situations: readonly Situation[]): string {
-  return [...groupSources(situations).values()]
-    .map(({ keys, source }) => {
-      const patterns = keys.map((key) => `'${key}'`).join(' | ');
-      return typeof source === 'string'
-        ? `    ${patterns}) origin=${source} ;;`
-        : `    ${patterns}) values=(${source.map(quote).join(' ')}) ;;`;
-    })
-    .join('\n');
-}
-
-/** The flags by scheduler: those of its own, or for a scheduler without its own the plain ones. */
-function formatSchedulerFlags(): string {
-  const { '': plain, ...byScheduler } = SCHEDULER_FLAG_NAMES;
-  const own = Object.entries(byScheduler).map(
-    ([scheduler, names]) => `    ${scheduler}) values=(${names.join(' ')}) ;;`,
-  );
-  return [...own, `    *) values=(${(plain ?? []).join(' ')}) ;;`].join('\n');
 }

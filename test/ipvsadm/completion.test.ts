@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { SCHEDULERS } from '../../src/config/schedulers.ts';
 import { COMPLETIONS } from '../../src/ipvsadm/completion.ts';
-import { MAX_VALUES } from '../../src/ipvsadm/completion-walk.ts';
+import { MAX_VALUES } from '../../src/ipvsadm/completion-sources.ts';
 import { checkSyntax, complete, SHELLS, unavailable } from './completion-shells.ts';
 
 const PROGRAMS = ['ipvsadm', 'pointsman-ipvsadm', 'pointsman'] as const;
@@ -179,6 +179,7 @@ describe.each(SHELLS)('completion for %s', (shell) => {
           ...['"$(touch ran)"', "'$(touch ran)'", '"`touch${IFS}ran`"'].flatMap((name) => [
             `ipvsadm -E -t ${name}`,
             `ipvsadm diff ${name}`,
+            `ipvsadm -A -t 10.0.0.1:80 -s sh -b ${name},`,
           ]),
         ];
         const [services, servers] = await complete(shell, lines, path, cwd);
