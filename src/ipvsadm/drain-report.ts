@@ -125,7 +125,7 @@ function outcomeText(target: DrainTarget, outcome: DrainOutcome): string {
     case 'deleted':
       return `somebody else has deleted it; when last seen ${left}`;
     case 'deadline':
-      return `the deadline has passed with ${remainingOf(target)} connections to wait for (${left}); weight 0 stays`;
+      return `the deadline has passed with ${countOf(remainingOf(target))} to wait for (${left}); weight 0 stays`;
     case 'interrupted':
       return `interrupted, ${left}; weight 0 stays`;
     case 'unreadable':
@@ -171,4 +171,8 @@ function spell(seconds: number): string {
   const two = (value: number): string => String(value).padStart(2, '0');
   if (whole >= 3600) return `${Math.floor(whole / 3600)}h${two(Math.floor(whole / 60) % 60)}m`;
   return whole >= 60 ? `${Math.floor(whole / 60)}m${two(whole % 60)}s` : `${whole}s`;
+}
+
+function countOf(connections: number): string {
+  return connections === 1 ? '1 connection' : `${connections} connections`;
 }

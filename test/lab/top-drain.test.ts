@@ -81,7 +81,7 @@ describe.skipIf(reason !== null)(
 
     it('drain leaves the server in place at its deadline, with its connection', () => {
       expect(seen.deadline).toMatchObject({ exitCode: 1, echo: { pod1: 1, pod2: 1 }, weight: 0 });
-      expect(seen.deadline.stdout).toContain('the deadline has passed with 1 connections to wait for');
+      expect(seen.deadline.stdout).toContain('the deadline has passed with 1 connection to wait for');
     });
 
     it('drain removes the server once its connection is closed', () => {
