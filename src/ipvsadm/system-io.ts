@@ -6,6 +6,7 @@ import { IpvsClient } from '../kernel/ipvs.ts';
 import { systemNames } from '../kernel/name-service.ts';
 import { PointsmanError } from '../model/errors.ts';
 import type { IpvsadmIo, IpvsTable } from './io.ts';
+import { EXIT } from './refusal.ts';
 
 /** Some hundred lines of a restore: what they become is sent before it grows old, which is what garbage costs. */
 const PIECE_BYTES = 1 << 14;
@@ -53,11 +54,19 @@ function write(fd: number, text: string): void {
       const { code } = error as NodeJS.ErrnoException;
       if (code === 'EAGAIN') pause();
       else if (code === 'EPIPE') process.exit(EXIT_BROKEN_PIPE);
-      else throw error;
+      // A closed stream is nobody's loss; a full disk is.
+      else if (code === 'EBADF') return;
+      else endUnwritten(fd, code);
     }
   }
 }
 
+function endUnwritten(fd: number, code: string | undefined): never {
+  if (fd === 1) write(2, `ipvsadm: standard output cannot be written: ${code}\n`);
+  process.exit(EXIT.FAILED);
+}
+
+/** Ends at the end of the input, and as stdio does at an input that cannot be read. */
 function* readStdin(): Generator<string> {
   const bytes = Buffer.alloc(PIECE_BYTES);
   for (;;) {
@@ -66,8 +75,7 @@ function* readStdin(): Generator<string> {
       length = readSync(0, bytes);
     } catch (error) {
       const { code } = error as NodeJS.ErrnoException;
-      if (code === 'EOF') return;
-      if (code !== 'EAGAIN') throw error;
+      if (code !== 'EAGAIN') return;
       pause();
       continue;
     }
