@@ -33,7 +33,7 @@ function withoutChance({ command, stdout }: { command: string; stdout: string })
 /** The kernel lists services in an order of its own for each namespace: theirs must have the same blocks. */
 function withoutOrder(stdout: string): string {
   return stdout
-    .trimEnd()
+    .replace(/\n$/, '')
     .split(/\n(?=\w)/)
     .sort()
     .join('\n');
