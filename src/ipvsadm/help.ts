@@ -1,7 +1,7 @@
 // What -h and -v print. The text is ours; the version line is the original's, because scripts look for it. Pure.
 
 import { COMMAND_SWITCHES, OPTION_SWITCHES, OUR_SWITCHES, type Switch } from './grammar.ts';
-import { VERB_USAGES } from './verb-usages.ts';
+import { VERB_USAGES, type VerbUsage } from './verb-usages.ts';
 
 /** The first line of -h and the whole of -v. */
 export const VERSION_LINE = 'ipvsadm v1.31 2019/12/24 (compiled with popt and IPVS v1.2.1)';
@@ -27,13 +27,27 @@ export function formatHelp(): string {
     'Options that ipvsadm 1.31 does not have:',
     ...OUR_SWITCHES.map(formatSwitch),
     '',
-    'Verbs:',
+    'Verbs (VERB --help shows their options):',
     ...VERB_USAGES.map(({ usage, help }) => `${`  ${usage}`.padEnd(NAME_COLUMNS)} ${help}`),
     '',
     'Exit codes: 0 good, 1 a list failed, 2 usage, 4 "diff" found differences, 255 the kernel refused.',
     'See pointsman-ipvsadm(8) and docs/ipvsadm.md.',
     '',
   ].join('\n');
+}
+
+/** The text of `VERB --help`. */
+export function formatVerbHelp({ usage, help, options }: VerbUsage): string {
+  const lines = options.map(({ long, short, value, help: text }) =>
+    formatSwitch({
+      long,
+      ...(short === undefined ? {} : { short }),
+      takes: value === undefined ? 'nothing' : 'value',
+      ...(value === undefined ? {} : { value }),
+      help: text,
+    }),
+  );
+  return [`Usage: ipvsadm ${usage}`, help, ...(lines.length > 0 ? ['', ...lines] : []), ''].join('\n');
 }
 
 function formatSwitch({ long, short, takes, value, help }: Switch): string {

@@ -4,6 +4,7 @@ import { beforeEach, describe, expect, it } from 'vitest';
 import { FakeIpvsadmIo } from '../../test/fake-ipvsadm-io.ts';
 import { realServer, serviceKey } from '../../test/fake-ipvs-table.ts';
 import { VerbArguments } from './verb-arguments.ts';
+import { VERB_USAGES } from './verb-usages.ts';
 import { withChanges } from './io.ts';
 import { ipvsadm } from './ipvsadm.ts';
 
@@ -117,6 +118,14 @@ describe('a command line', () => {
     expect(io.stdout).toContain('10.0.0.1:80');
     expect(io.stdout).not.toContain('10.0.1.1:8080');
   });
+
+  it.each(VERB_USAGES.map(({ verb, options }) => [verb, options.map(({ long }) => `--${long}`)] as const))(
+    'explains %s and its options, whatever else is said',
+    async (verb, options) => {
+      expect(await run(verb, '--bogus', '--help')).toBe(0);
+      for (const text of [`Usage: ipvsadm ${verb}`, ...options]) expect(io.stdout).toContain(text);
+    },
+  );
 
   it('prints each completion', async () => {
     for (const shell of ['bash', 'zsh', 'fish']) {

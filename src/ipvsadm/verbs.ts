@@ -1,6 +1,7 @@
 // The verbs that ipvsadm 1.31 does not have: from their command lines to what carries each out, which is loaded only when it is called.
 // Options follow the custom of today's tools; services and servers are written as in the rest of the command.
 
+import { formatVerbHelp } from './help.ts';
 import { withChanges, type IpvsadmIo, type IpvsTable } from './io.ts';
 import { openTable } from './open.ts';
 import { EXIT } from './refusal.ts';
@@ -13,13 +14,17 @@ type Verb = (args: VerbArguments, io: IpvsadmIo) => Promise<number>;
 export async function runVerb(args: readonly string[], io: IpvsadmIo): Promise<number> {
   const [verb = '', ...rest] = args;
   const run = VERBS[verb];
-  if (run === undefined) throw new Error(`no verb "${verb}"`);
+  const usage = VERB_USAGES.find((each) => each.verb === verb);
+  if (run === undefined || usage === undefined) throw new Error(`no verb "${verb}"`);
+  if (rest.includes('--help') || rest.includes('-h')) {
+    io.out(formatVerbHelp(usage));
+    return EXIT.GOOD;
+  }
   try {
     return await run(new VerbArguments(verb, rest), io);
   } catch (error) {
     if (!(error instanceof VerbUsageError)) throw error;
-    const usage = VERB_USAGES.find((each) => each.verb === verb)?.usage ?? verb;
-    io.err(`${io.program} ${verb}: ${error.message}; usage: ${io.program} ${usage}\n`);
+    io.err(`${io.program} ${verb}: ${error.message}; usage: ${io.program} ${usage.usage}\n`);
     return EXIT.USAGE;
   }
 }
