@@ -22,14 +22,22 @@ import {
   type OurOptionName,
 } from './grammar.ts';
 import { fail } from './refusal.ts';
-import { atoiUnsigned, formatIpv4Number, inetAton, inetPton4, inetPton6, parseNumber } from './values.ts';
+import {
+  atoiUnsigned,
+  cutToBytes,
+  formatIpv4Number,
+  inetAton,
+  inetPton4,
+  inetPton6,
+  parseFlags,
+  parseNumber,
+} from './values.ts';
 
 /** Names in the kernel's structures have room for 15 bytes. */
 const MAX_NAME_BYTES = 15;
 /** The original keeps this much of -b. */
 const MAX_FLAGS_LENGTH = 127;
 const INT_MAX = 0x7fffffff;
-const utf8 = new TextEncoder();
 const SCHEDULER_FLAG_BITS = [SERVICE_FLAG.SCHED1, SERVICE_FLAG.SCHED2, SERVICE_FLAG.SCHED3] as const;
 const TUNNEL_FLAG = { 'tun-nocsum': 0, 'tun-csum': 1, 'tun-remcsum': 2 } as const;
 
@@ -155,7 +163,7 @@ export class Entry {
 
   setScheduler(text: string): void {
     this.mark('scheduler');
-    this.service.scheduler = cutName(text);
+    this.service.scheduler = cutToBytes(text, MAX_NAME_BYTES);
   }
 
   setPersistent(text: string | null): void {
@@ -185,7 +193,7 @@ export class Entry {
 
   setPersistenceEngine(text: string): void {
     this.mark('pe');
-    this.service.persistenceEngine = cutName(text);
+    this.service.persistenceEngine = cutToBytes(text, MAX_NAME_BYTES);
   }
 
   setOnePacket(): void {
@@ -201,7 +209,7 @@ export class Entry {
 
   setFlags(text: string): void {
     this.markOurs('flags', ['add-service', 'edit-service']);
-    this.allFlags = parseOurNumber(text, 0xffffffff);
+    this.allFlags = parseFlags(text, 0xffffffff);
     if (this.allFlags === null) throw fail(`illegal flags \`${text}' specified`);
   }
 
@@ -284,14 +292,14 @@ export class Entry {
 
   setTunnelFlags(text: string): void {
     this.markOurs('tun-flags', ['add-server', 'edit-server']);
-    const flags = parseOurNumber(text, 0xffff);
+    const flags = parseFlags(text, 0xffff);
     if (flags === null) throw fail(`illegal tunnel flags \`${text}' specified`);
     this.destination.tunnelFlags = flags;
   }
 
   setMulticastInterface(text: string): void {
     this.mark('mcast-interface');
-    this.daemon.interfaceName = cutName(text);
+    this.daemon.interfaceName = cutToBytes(text, MAX_NAME_BYTES);
   }
 
   setMulticastGroup(text: string): void {
@@ -314,17 +322,4 @@ export class Entry {
     if (value === null) throw fail(`illegal ${option} specified`);
     this.daemon[field] = value;
   }
-}
-
-/** A number of an option that the original does not have: decimal or 0x, without blanks and signs. */
-function parseOurNumber(text: string, max: number): number | null {
-  if (!/^(?:0x[0-9a-fA-F]{1,8}|[0-9]{1,10})$/.test(text)) return null;
-  const value = Number(text);
-  return value <= max ? value : null;
-}
-
-/** What of a name fits, in whole characters: half of one names nothing that the rest does not. */
-function cutName(text: string): string {
-  if (text.length * 3 <= MAX_NAME_BYTES) return text;
-  return text.slice(0, utf8.encodeInto(text, new Uint8Array(MAX_NAME_BYTES)).read);
 }

@@ -5,11 +5,13 @@ import { describe, expect, it } from 'vitest';
 import type { IpAddress } from '../model/ip.ts';
 import {
   atoiUnsigned,
+  cutToBytes,
   formatAddress,
   formatIpv4Number,
   inetAton,
   inetPton4,
   inetPton6,
+  parseFlags,
   parseNumber,
 } from './values.ts';
 
@@ -125,5 +127,27 @@ describe('an IPv6 address', () => {
     '1:2:3:4:5:6:7:8::',
   ])('%j is none', (text) => {
     expect(inetPton6(text)).toBeNull();
+  });
+});
+
+describe('text', () => {
+  it.each([
+    ['averyveryverylongname', 'averyveryverylo'],
+    ['short', 'short'],
+    ['fünfzehnzeichenä', 'fünfzehnzeiche'],
+    ['☃☃☃☃☃☃', '☃☃☃☃☃'],
+  ])('%s is cut to %s where 15 bytes fit', (text, expected) => {
+    expect(cutToBytes(text, 15)).toBe(expected);
+  });
+
+  it.each([
+    ['0x1F', 31],
+    ['31', 31],
+    ['0x20', null],
+    ['-1', null],
+    [' 1', null],
+    ['', null],
+  ])('%j is %j as flags up to 31', (text, expected) => {
+    expect(parseFlags(text, 31)).toBe(expected);
   });
 });

@@ -3,6 +3,8 @@
 
 import { parseIp, type IpAddress } from '../model/ip.ts';
 
+const utf8 = new TextEncoder();
+
 /** Blanks that strtol(3) passes over. */
 const INTEGER = /^[ \t\n\v\f\r]*([+-]?[0-9]+)/;
 
@@ -106,4 +108,17 @@ export function formatAddress(address: IpAddress): string {
   const high = Number.parseInt(match[1] ?? '0', 16);
   const low = Number.parseInt(match[2], 16);
   return `::${high >> 8}.${high & 0xff}.${low >> 8}.${low & 0xff}`;
+}
+
+/** Flags as one number, decimal or 0x, without blanks and signs, up to `max`; null for other text. */
+export function parseFlags(text: string, max: number): number | null {
+  if (!/^(?:0x[0-9a-fA-F]{1,8}|[0-9]{1,10})$/.test(text)) return null;
+  const value = Number(text);
+  return value <= max ? value : null;
+}
+
+/** What of a text fits into `maxBytes` of UTF-8, in whole characters: half of one names nothing that the rest does not. */
+export function cutToBytes(text: string, maxBytes: number): string {
+  if (text.length * 3 <= maxBytes) return text;
+  return text.slice(0, utf8.encodeInto(text, new Uint8Array(maxBytes)).read);
 }
