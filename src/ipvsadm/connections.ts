@@ -5,6 +5,9 @@ import { PROTOCOL_NUMBER } from '../kernel/ipvs-codec.ts';
 import { decodeIp, type IpAddress } from '../model/ip.ts';
 import type { EndpointFormatter } from './endpoint-text.ts';
 
+/** Where the kernel lists them. */
+export const CONNECTIONS_FILE = '/proc/net/ip_vs_conn';
+
 export interface Connection {
   /** As the kernel writes it: "TCP", "UDP", "SCTP". */
   readonly protocol: string;

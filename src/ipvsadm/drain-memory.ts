@@ -15,14 +15,24 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { dirname } from 'node:path';
+import { formatEndpoint, formatServiceKey } from '../kernel/ipvs-codec.ts';
 import { LOCK_EX, LOCK_NB, flock } from '../kernel/libc.ts';
 import { errorLine } from '../model/errors.ts';
 import { formatDrains, MAX_DRAINS_BYTES, parseDrains, type DrainEntry } from './drain-entries.ts';
+import type { SelectedServer } from './server-selection.ts';
 
 /** A server by formatServiceKey and formatEndpoint. */
 export interface DrainedServer {
   readonly service: string;
   readonly server: string;
+}
+
+/** The names by which a server that was found is remembered. */
+export function drainedServerOf({
+  service,
+  server,
+}: Pick<SelectedServer, 'service' | 'server'>): DrainedServer {
+  return { service: formatServiceKey(service), server: formatEndpoint(server.address, server.port) };
 }
 
 export interface DrainMemory {

@@ -3,7 +3,7 @@
 
 import { formatServiceKey, SERVICE_FLAG, type IpvsServiceState } from '../kernel/ipvs-codec.ts';
 import { kindsToWaitFor, type WaitRule } from './drain-target.ts';
-import type { SelectedServer } from './server-selection.ts';
+import { joinNames, type SelectedServer } from './server-selection.ts';
 
 const MAX_NAMED = 3;
 
@@ -56,7 +56,5 @@ function refusesClientsOfWeightZero({ scheduler, flags }: IpvsServiceState): boo
 
 function listServices(services: readonly IpvsServiceState[]): string | null {
   if (services.length === 0) return null;
-  const rest = services.length - MAX_NAMED;
-  const names = services.slice(0, MAX_NAMED).map(formatServiceKey).join(', ');
-  return `${names}${rest > 0 ? ` and ${rest} more` : ''}`;
+  return joinNames(services.map(formatServiceKey), MAX_NAMED);
 }

@@ -3,6 +3,7 @@
 
 import { remainingOf, type DrainTarget, type DrainOutcome } from './drain-target.ts';
 import type { IpvsadmIo } from './io.ts';
+import { formatJsonLine, roundForJson } from './json.ts';
 import { EXIT } from './refusal.ts';
 
 const CLEAR = '\r\x1b[K';
@@ -56,12 +57,12 @@ export class DrainReport {
     if (this.isJson) {
       if (isChange)
         this.io.out(
-          jsonLine({
+          formatJsonLine({
             event: 'waiting',
-            seconds: round(seconds),
+            seconds: roundForJson(seconds),
             servers: pending.length,
             ...connections(counts),
-            deadlineSeconds: leftSeconds === null ? null : round(leftSeconds),
+            deadlineSeconds: leftSeconds === null ? null : roundForJson(leftSeconds),
           }),
         );
       return;
@@ -97,7 +98,7 @@ export class DrainReport {
         outcome !== 'weightChanged' &&
         outcome !== 'refused',
     );
-    if (this.isJson) this.io.out(jsonLine({ event: 'end', exitCode }));
+    if (this.isJson) this.io.out(formatJsonLine({ event: 'end', exitCode }));
     else if (canUndo) this.io.out(`to undo: ${this.undoLine}\n`);
     return exitCode;
   }
@@ -106,7 +107,7 @@ export class DrainReport {
     this.clear();
     const { event: name, ...rest } = event;
     this.io.out(
-      this.isJson ? jsonLine({ event: name, ...target.id, ...rest }) : `${nameOf(target)}: ${text}\n`,
+      this.isJson ? formatJsonLine({ event: name, ...target.id, ...rest }) : `${nameOf(target)}: ${text}\n`,
     );
   }
 }
@@ -155,14 +156,6 @@ function countsText({ active, inactive, persistent }: Counts): string {
 
 function connections({ active, inactive, persistent }: Counts): Record<string, number> {
   return { activeConnections: active, inactiveConnections: inactive, persistentConnections: persistent };
-}
-
-function jsonLine(value: unknown): string {
-  return `${JSON.stringify(value)}\n`;
-}
-
-function round(seconds: number): number {
-  return Math.round(seconds * 1000) / 1000;
 }
 
 /** "1h02m", "14m05s" or "7s". */

@@ -3,14 +3,12 @@
 // among it; persistent = clients that persistence sends to this server. Source: net/netfilter/ipvs/ip_vs_conn.c, by behaviour.
 
 import {
-  formatEndpoint,
-  formatServiceKey,
   PROTOCOL_NUMBER,
   SERVICE_FLAG,
   type IpvsDestinationState,
   type IpvsServiceState,
 } from '../kernel/ipvs-codec.ts';
-import type { DrainedServer } from './drain-memory.ts';
+import { drainedServerOf, type DrainedServer } from './drain-memory.ts';
 import type { SelectedServer } from './server-selection.ts';
 
 /** How it ended for one server. */
@@ -60,7 +58,7 @@ export interface DrainTarget {
 /** A server that nothing was done to yet. */
 export function makeTarget({ service, server }: SelectedServer, rule: WaitRule): DrainTarget {
   return {
-    id: { service: formatServiceKey(service), server: formatEndpoint(server.address, server.port) },
+    id: drainedServerOf({ service, server }),
     service,
     server,
     weight: server.weight,

@@ -2,14 +2,18 @@
 // weight alone.
 
 import type { IpvsOperation } from '../kernel/ipvs.ts';
-import { formatEndpoint, formatServiceKey } from '../kernel/ipvs-codec.ts';
-import { PointsmanError } from '../model/errors.ts';
-import { drainMemoryFile, type DrainedServer, type DrainMemory } from './drain-memory.ts';
+import { drainedServerOf, drainMemoryFile, type DrainedServer, type DrainMemory } from './drain-memory.ts';
 import type { IpvsadmIo, IpvsTable } from './io.ts';
-import { openTable } from './open.ts';
+import { formatJsonLine } from './json.ts';
+import { tellOf, withTable } from './open.ts';
 import { EXIT } from './refusal.ts';
-import { selectServers, type SelectedServer, type ServerChoice } from './server-selection.ts';
-import { keyOfService } from './table.ts';
+import {
+  applyEach,
+  selectServers,
+  weightOperation,
+  type SelectedServer,
+  type ServerChoice,
+} from './server-selection.ts';
 
 /** What `undrain` is asked for. */
 export interface UndrainOptions extends ServerChoice {
@@ -38,29 +42,32 @@ export async function undrainCommand(
   memory: DrainMemory = drainMemoryFile((ms) => io.wait(ms)),
 ): Promise<number> {
   const fail = (text: string): void => io.err(`${io.program} undrain: ${text}\n`);
-  const table = openTable(io);
-  if (table === null) return EXIT.USAGE;
-  try {
-    const selection = await selectServers(table, options, io.signal);
-    if (selection === null) return EXIT.FAILED_LIST;
-    if (selection.servers === null) {
-      fail(selection.reason);
-      return EXIT.USAGE;
-    }
-    const changes = chooseWeights(selection.servers, options.weight, memory, fail);
-    const refused = await setWeights(changes, table, fail);
-    for (const change of changes) if (!refused.has(change)) report(change, options.isJson, io);
-    const done = changes.filter((change) => !refused.has(change)).map(({ id }) => id);
-    const note = await memory.change([], done);
-    if (note !== null) fail(`note: ${note}`);
-    return refused.size > 0 ? EXIT.FAILED_LIST : EXIT.GOOD;
-  } catch (error) {
-    if (!(error instanceof PointsmanError)) throw error;
-    fail(error.message);
-    return EXIT.FAILED_LIST;
-  } finally {
-    table.close();
+  return withTable(io, (table) => undrainServers(options, table, io, memory, fail), tellOf('undrain', io));
+}
+
+async function undrainServers(
+  options: UndrainOptions,
+  table: IpvsTable,
+  io: IpvsadmIo,
+  memory: DrainMemory,
+  fail: (text: string) => void,
+): Promise<number> {
+  const selection = await selectServers(table, options, io.signal);
+  if (selection === null) return EXIT.FAILED_LIST;
+  if (selection.servers === null) {
+    fail(selection.reason);
+    return EXIT.USAGE;
   }
+  const changes = chooseWeights(selection.servers, options.weight, memory, fail);
+  const refused = await setWeights(changes, table, fail);
+  const done = changes.filter((change) => !refused.has(change));
+  for (const change of done) report(change, options.isJson, io);
+  const note = await memory.change(
+    [],
+    done.map(({ id }) => id),
+  );
+  if (note !== null) fail(`note: ${note}`);
+  return refused.size > 0 ? EXIT.FAILED_LIST : EXIT.GOOD;
 }
 
 function chooseWeights(
@@ -72,8 +79,8 @@ function chooseWeights(
   const { weightOf, note } = memory.read();
   let unknown = 0;
   const changes = servers.map((selected): Change => {
-    const { service, server } = selected;
-    const id = { service: formatServiceKey(service), server: formatEndpoint(server.address, server.port) };
+    const { server } = selected;
+    const id = drainedServerOf(selected);
     if (asked !== null) return { id, selected, weight: asked };
     if (server.weight > 0) return { id, selected, weight: server.weight };
     const remembered = weightOf(id);
@@ -97,29 +104,20 @@ async function setWeights(
   table: IpvsTable,
   fail: (text: string) => void,
 ): Promise<Set<Change>> {
-  const changeOf = new Map<IpvsOperation, Change>();
-  for (const change of changes) {
-    const { service, server } = change.selected;
-    if (server.weight === change.weight) continue;
-    const { address, port, forwarding, upperThreshold, lowerThreshold, tunnel } = server;
-    const { weight } = change;
-    const destination = { address, port, forwarding, weight, upperThreshold, lowerThreshold, tunnel };
-    changeOf.set({ op: 'SET_DEST', service: keyOfService(service), destination }, change);
-  }
   const refused = new Set<Change>();
-  for (const { operation, error } of await table.apply(changeOf.keys())) {
-    const change = changeOf.get(operation);
-    if (change === undefined) throw new Error('a failure of nothing that was asked for');
+  const needed = changes.filter(({ selected, weight }) => selected.server.weight !== weight);
+  const operationOf = ({ selected, weight }: Change): IpvsOperation => weightOperation(selected, weight);
+  await applyEach(needed, operationOf, table, (change, { error }) => {
     refused.add(change);
     fail(error.message);
-  }
+  });
   return refused;
 }
 
 function report({ id, selected, weight }: Change, isJson: boolean, io: IpvsadmIo): void {
   const before = selected.server.weight;
   if (isJson) {
-    io.out(`${JSON.stringify({ event: 'weight', ...id, before, weight })}\n`);
+    io.out(formatJsonLine({ event: 'weight', ...id, before, weight }));
     return;
   }
   const text = before === weight ? `weight is ${weight} already` : `weight ${before} -> ${weight}`;

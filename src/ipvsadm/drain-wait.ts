@@ -2,16 +2,14 @@
 // it. It only reads, and reads only the virtual servers that still have something to wait for.
 
 import { formatEndpoint, type IpvsDestinationState } from '../kernel/ipvs-codec.ts';
-import { nextTurn } from '../kernel/netlink.ts';
 import { PointsmanError } from '../model/errors.ts';
 import type { DrainReport } from './drain-report.ts';
 import { remainingOf, takeLook, type DrainOutcome, type DrainTarget } from './drain-target.ts';
 import type { IpvsadmIo, IpvsTable } from './io.ts';
-import { keyOfService } from './table.ts';
+import { keyOfService, turnAt } from './table.ts';
 
 /** A table that cannot be read once can perhaps the next time: replies are lost when much changes. */
 const MAX_FAILED_LOOKS = 5;
-const LISTINGS_PER_TURN = 32;
 
 export interface WaitOptions {
   readonly deadlineMs: number | null;
@@ -71,7 +69,7 @@ async function look(pending: readonly DrainTarget[], table: IpvsTable, signal: A
   const byService = Map.groupBy(pending, ({ id }) => id.service);
   let listings = 0;
   for (const targets of byService.values()) {
-    if (listings++ % LISTINGS_PER_TURN === 0) await nextTurn();
+    await turnAt(listings++);
     if (signal.aborted) return;
     let servers = await readServers(targets, table);
     // IPVS does not flag a dump that changed under the reader: what is missing once may be there all the same.

@@ -1,17 +1,22 @@
 // `drain`: takes servers out of service without cutting connections: weight 0, then a wait until they have ended, then if asked for
 // the removal. It changes the weight alone, and fights nobody who sets it back. What is waited for is in drain-target.ts.
 
-import type { IpvsFailure, IpvsOperation } from '../kernel/ipvs.ts';
-import { errorLine, PointsmanError } from '../model/errors.ts';
+import type { IpvsOperation } from '../kernel/ipvs.ts';
 import { drainMemoryFile, type DrainMemory } from './drain-memory.ts';
 import { drainNotes } from './drain-notes.ts';
 import { DrainReport } from './drain-report.ts';
 import { makeTarget, type DrainTarget, type WaitRule } from './drain-target.ts';
 import { waitForTargets } from './drain-wait.ts';
 import type { IpvsadmIo, IpvsTable } from './io.ts';
-import { openTable } from './open.ts';
+import { tellOf, withTable } from './open.ts';
 import { EXIT } from './refusal.ts';
-import { formatChoice, selectServers, type ServerChoice } from './server-selection.ts';
+import {
+  applyEach,
+  formatChoice,
+  selectServers,
+  weightOperation,
+  type ServerChoice,
+} from './server-selection.ts';
 import { keyOfService } from './table.ts';
 
 /** What `drain` is asked for; DEFAULT_DRAIN_OPTIONS has what holds when nothing is said. */
@@ -58,8 +63,16 @@ export async function drainCommand(
     fail('a server is removed after the wait: --remove does not go with --no-wait');
     return EXIT.USAGE;
   }
-  const table = openTable(io);
-  if (table === null) return EXIT.USAGE;
+  return withTable(io, (table) => drainServers(options, table, io, memory, fail), tellOf('drain', io));
+}
+
+async function drainServers(
+  options: DrainOptions,
+  table: IpvsTable,
+  io: IpvsadmIo,
+  memory: DrainMemory,
+  fail: (text: string) => void,
+): Promise<number> {
   const report = new DrainReport(io, options.isJson, `${io.program} undrain ${formatChoice(options)}`);
   try {
     const selection = await selectServers(table, options, io.signal);
@@ -72,21 +85,15 @@ export async function drainCommand(
       ignoresPersistent: options.ignoresPersistent,
       expiresTemplates: readSwitch(io, EXPIRE_TEMPLATES),
     };
-    for (const note of drainNotes(selection.servers, rule, options.waits))
-      io.err(`${io.program} drain: ${note}\n`);
+    for (const note of drainNotes(selection.servers, rule, options.waits)) fail(note);
     const targets = selection.servers.map((selected) => makeTarget(selected, rule));
     await stopNewConnections(targets, table, memory, report, fail);
     if (options.waits) await waitForTargets(targets, options, table, io, report);
     if (options.removes) await removeDrained(targets, table, report, fail);
     await forgetSettled(targets, memory, fail);
     return report.end(targets, options.waits);
-  } catch (error) {
-    if (!(error instanceof PointsmanError)) throw error;
-    report.clear();
-    fail(error.message);
-    return EXIT.FAILED_LIST;
   } finally {
-    table.close();
+    report.clear();
   }
 }
 
@@ -104,17 +111,16 @@ async function stopNewConnections(
     [],
   );
   if (note !== null) fail(`note: ${note}`);
-  await applyTo(weighted, setWeightZero, table, (target, { error }) => {
-    target.outcome = 'refused';
-    fail(error.message);
-  });
+  await applyEach(
+    weighted,
+    (target) => weightOperation(target, 0),
+    table,
+    (target, { error }) => {
+      target.outcome = 'refused';
+      fail(error.message);
+    },
+  );
   for (const target of targets) if (target.outcome === null) report.weight(target);
-}
-
-function setWeightZero({ service, server }: DrainTarget): IpvsOperation {
-  const { address, port, forwarding, upperThreshold, lowerThreshold, tunnel } = server;
-  const destination = { address, port, forwarding, weight: 0, upperThreshold, lowerThreshold, tunnel };
-  return { op: 'SET_DEST', service: keyOfService(service), destination };
 }
 
 async function removeDrained(
@@ -129,7 +135,7 @@ async function removeDrained(
     service: keyOfService(service),
     destination: { address, port },
   });
-  await applyTo(drained, remove, table, (target, { error }) => {
+  await applyEach(drained, remove, table, (target, { error }) => {
     // Somebody else was faster; gone is gone.
     if (error.errnoName === 'ENOENT' || error.errnoName === 'ESRCH') return;
     target.outcome = 'refused';
@@ -156,21 +162,6 @@ async function forgetSettled(
     settled.map(({ id }) => id),
   );
   if (note !== null) fail(`note: ${note}`);
-}
-
-async function applyTo(
-  targets: readonly DrainTarget[],
-  operationOf: (target: DrainTarget) => IpvsOperation,
-  table: IpvsTable,
-  refuse: (target: DrainTarget, failure: IpvsFailure) => void,
-): Promise<void> {
-  const targetOf = new Map(targets.map((target) => [operationOf(target), target]));
-  for (const failure of await table.apply(targetOf.keys())) {
-    const target = targetOf.get(failure.operation);
-    if (target === undefined)
-      throw new Error(`a failure of nothing that was asked for: ${errorLine(failure.error)}`);
-    refuse(target, failure);
-  }
 }
 
 /** Off when it cannot be read: then more is waited for than need be. */

@@ -3,7 +3,7 @@
 
 import type { NameService, ServiceTransport } from '../kernel/name-service.ts';
 import type { IpAddress } from '../model/ip.ts';
-import { PROTOCOL_NUMBER } from '../kernel/ipvs-codec.ts';
+import { PROTOCOL_NUMBER, type ServiceKey } from '../kernel/ipvs-codec.ts';
 import { formatAddress, formatIpv4Number, inetAton, inetPton6, parseNumber, plainIpv4End } from './values.ts';
 
 export interface EndpointText {
@@ -20,6 +20,11 @@ export function transportOf(protocol: number): ServiceTransport | null {
   if (protocol === PROTOCOL_NUMBER.TCP) return 'tcp';
   if (protocol === PROTOCOL_NUMBER.UDP) return 'udp';
   return protocol === PROTOCOL_NUMBER.SCTP ? 'sctp' : null;
+}
+
+/** The protocol that names of ports belong to; 0, which has none, behind a firewall mark. */
+export function protocolOf(key: ServiceKey): number {
+  return key.fwmark === undefined ? key.protocol : 0;
 }
 
 /** Reads ADDRESS[:PORT], or gives null. A port's name is looked up for `protocol`. */

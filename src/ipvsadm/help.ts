@@ -4,12 +4,16 @@ import { COMMAND_SWITCHES, OPTION_SWITCHES, OUR_SWITCHES, type Switch } from './
 import { VERB_USAGES, type VerbUsage } from './verb-usages.ts';
 
 /** The first line of -h and the whole of -v. */
-export const VERSION_LINE = 'ipvsadm v1.31 2019/12/24 (compiled with popt and IPVS v1.2.1)';
+const VERSION_LINE = 'ipvsadm v1.31 2019/12/24 (compiled with popt and IPVS v1.2.1)';
 
 const NAME_COLUMNS = 40;
 
-/** The text of -h. */
-export function formatHelp(): string {
+/** What a command line prints that asks about the program itself. */
+export function formatAbout(what: 'help' | 'version'): string {
+  return what === 'help' ? formatHelp() : `${VERSION_LINE}\n`;
+}
+
+function formatHelp(): string {
   return [
     VERSION_LINE,
     'Usage:',

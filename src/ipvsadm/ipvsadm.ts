@@ -1,10 +1,8 @@
 // `ipvsadm`: one command line, from its arguments to its exit code. Everything outside is reached through IpvsadmIo.
 
-import { KernelError, PointsmanError } from '../model/errors.ts';
-import { formatHelp, VERSION_LINE } from './help.ts';
+import { formatAbout } from './help.ts';
 import type { IpvsadmIo } from './io.ts';
-import { formatKernelError } from './kernel-errors.ts';
-import { openTable } from './open.ts';
+import { formatTableError, withTable } from './open.ts';
 import { parseCommandLine } from './parse.ts';
 import { EXIT } from './refusal.ts';
 import type { ListFormat, Request } from './request.ts';
@@ -30,25 +28,16 @@ export async function ipvsadm(args: readonly string[], io: IpvsadmIo): Promise<n
   }
   const request = first === undefined ? PLAIN_LIST : parseCommandLine(args, io.program, io.names);
   // The original needs the kernel even for these.
-  if (request.kind === 'help') {
-    io.out(formatHelp());
+  if (request.kind === 'help' || request.kind === 'version') {
+    io.out(formatAbout(request.kind));
     return EXIT.GOOD;
   }
-  if (request.kind === 'version') {
-    io.out(`${VERSION_LINE}\n`);
-    return EXIT.GOOD;
-  }
-  const table = openTable(io);
-  if (table === null) return EXIT.USAGE;
-  try {
-    return await runRequest(request, table, io);
-  } catch (error) {
-    if (!(error instanceof PointsmanError)) throw error;
-    io.err(
-      `${error instanceof KernelError ? formatKernelError('OPEN', error.errno, error.errnoName) : error.message}\n`,
-    );
-    return EXIT.FAILED;
-  } finally {
-    table.close();
-  }
+  return withTable(
+    io,
+    (table) => runRequest(request, table, io),
+    (error) => {
+      io.err(`${formatTableError(error)}\n`);
+      return EXIT.FAILED;
+    },
+  );
 }

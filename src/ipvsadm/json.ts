@@ -8,7 +8,7 @@ import {
   type IpvsStats,
 } from '../kernel/ipvs-codec.ts';
 import type { IpvsInfo } from '../kernel/ipvs-daemon-codec.ts';
-import { netmaskText, schedulerFlagNames } from './listing.ts';
+import { formatVersion, netmaskText, schedulerFlagNames } from './listing.ts';
 import type { TableEntry } from './table.ts';
 
 const PROTOCOL_NAME: Readonly<Record<number, string>> = { 6: 'TCP', 17: 'UDP', 132: 'SCTP' };
@@ -26,13 +26,23 @@ export function formatJson(value: unknown): string {
   return `${text}\n`;
 }
 
+/** JSON on one line, with its line feed: what a program reads while a command goes on. */
+export function formatJsonLine(value: unknown): string {
+  return `${JSON.stringify(value)}\n`;
+}
+
+/** At most three decimals: more is noise. */
+export function roundForJson(value: number): number {
+  return Math.round(value * 1000) / 1000;
+}
+
 /** The whole table, or with `info` null the services that were asked for. */
 export function formatTable(info: IpvsInfo | null, entries: readonly TableEntry[]): string {
   const head =
     info === null
       ? {}
       : {
-          version: `${info.version >> 16}.${(info.version >> 8) & 0xff}.${info.version & 0xff}`,
+          version: formatVersion(info),
           connectionTableSize: info.connectionTableSize,
         };
   return formatJson({

@@ -11,7 +11,7 @@ import {
   type IpvsStats,
 } from '../kernel/ipvs-codec.ts';
 import type { IpvsInfo } from '../kernel/ipvs-daemon-codec.ts';
-import type { EndpointFormatter } from './endpoint-text.ts';
+import { protocolOf, type EndpointFormatter } from './endpoint-text.ts';
 import { SCHEDULER_FLAG_NAMES } from './grammar.ts';
 import { formatLargeNumber } from './large-number.ts';
 import type { ListFormat, ListStyle } from './request.ts';
@@ -34,10 +34,14 @@ const FORWARD_COLUMN: Readonly<Record<ForwardingMethod, string>> = {
 const left = (text: string | number | bigint, width: number): string => String(text).padEnd(width);
 const right = (text: string | number | bigint, width: number): string => String(text).padStart(width);
 
+/** "1.2.1". */
+export function formatVersion({ version }: IpvsInfo): string {
+  return `${version >> 16}.${(version >> 8) & 0xff}.${version & 0xff}`;
+}
+
 /** "IP Virtual Server version 1.2.1 (size=4096)\n". */
-export function formatHeader({ version, connectionTableSize }: IpvsInfo): string {
-  const text = `${version >> 16}.${(version >> 8) & 0xff}.${version & 0xff}`;
-  return `IP Virtual Server version ${text} (size=${connectionTableSize})\n`;
+export function formatHeader(info: IpvsInfo): string {
+  return `IP Virtual Server version ${formatVersion(info)} (size=${info.connectionTableSize})\n`;
 }
 
 /** The two title lines. */
@@ -140,11 +144,7 @@ export function formatDestination(
   format: ListFormat,
   endpoints: EndpointFormatter,
 ): string {
-  const endpoint = endpoints.format(
-    server.address,
-    server.port,
-    service.fwmark === undefined ? service.protocol : 0,
-  );
+  const endpoint = endpoints.format(server.address, server.port, protocolOf(service));
   const cut = server.address.includes(':') ? endpoint : endpoint.slice(0, SERVER_NAME_LENGTH);
   return `  -> ${left(cut, SERVER_NAME_LENGTH)}${serverColumns(server, format)}\n`;
 }

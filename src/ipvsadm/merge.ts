@@ -68,7 +68,7 @@ async function findDifferences(
   if (text === null) return null;
   const name = file === '-' ? 'stdin' : file;
   const current = await observe(table);
-  const wanted = isAppend ? await observe(table) : new RuleTable();
+  const wanted = isAppend ? current.copy() : new RuleTable();
   const mistakes = readRules(text, name, io.names, wanted);
   if (mistakes.length > 0) {
     io.err(mistakes.map((each) => `${each}\n`).join(''));

@@ -24,6 +24,15 @@ export class RuleTable {
   /** What --set lines asked for; a timeout that is undefined is left alone. */
   timeouts: Partial<IpvsTimeouts> = {};
 
+  /** The same content; neither changes with the other. */
+  copy(): RuleTable {
+    const copy = new RuleTable();
+    copy.timeouts = this.timeouts;
+    for (const [key, { service, servers }] of this.entries)
+      copy.entries.set(key, { service, servers: new Map(servers) });
+    return copy;
+  }
+
   /** Carries one operation out, or gives the errno and changes nothing. Counters and daemons are no rules: nothing happens. */
   apply(operation: IpvsOperation): RuleRefusal | null {
     switch (operation.op) {

@@ -6,8 +6,9 @@ import {
   SERVICE_FLAG,
   type IpvsDestination,
   type IpvsService,
+  type ServiceKey,
 } from '../kernel/ipvs-codec.ts';
-import type { EndpointFormatter } from './endpoint-text.ts';
+import { protocolOf, type EndpointFormatter } from './endpoint-text.ts';
 import { hasSchedulerFlags, netmaskText, schedulerFlagNames } from './listing.ts';
 
 const SERVICE_OPTION: Readonly<Record<number, string>> = { 6: '-t', 17: '-u', 132: '--sctp-service' };
@@ -20,7 +21,7 @@ const EXPRESSIBLE_FLAGS =
 
 /** "-t 10.96.0.1:443", "-f 7 -6": the service as an option. */
 export function formatServiceOption(
-  service: IpvsService,
+  service: ServiceKey,
   endpoints: EndpointFormatter,
   isCompatible: boolean,
 ): string {
@@ -78,9 +79,8 @@ export function formatAddServer(
   endpoints: EndpointFormatter,
   isCompatible: boolean,
 ): string {
-  const protocol = service.fwmark === undefined ? service.protocol : 0;
   const name = formatServiceOption(service, endpoints, isCompatible);
-  const endpoint = endpoints.format(server.address, server.port, protocol);
+  const endpoint = endpoints.format(server.address, server.port, protocolOf(service));
   let line = `-a ${name} -r ${endpoint} ${forwardingOption(server, isCompatible)} -w ${server.weight}`;
   if (!isCompatible) {
     if (server.upperThreshold > 0) line += ` -x ${server.upperThreshold}`;

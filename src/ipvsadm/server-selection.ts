@@ -8,11 +8,14 @@ import {
   type IpvsServiceState,
   type ServiceKey,
 } from '../kernel/ipvs-codec.ts';
-import { nextTurn } from '../kernel/netlink.ts';
+import type { IpvsFailure, IpvsOperation } from '../kernel/ipvs.ts';
+import { errorLine } from '../model/errors.ts';
 import type { IpAddress } from '../model/ip.ts';
+import { EndpointFormatter } from './endpoint-text.ts';
 import type { IpvsTable } from './io.ts';
 import { sortDestinations, sortServices } from './order.ts';
-import { keyOfService } from './table.ts';
+import { formatServiceOption } from './saving.ts';
+import { keyOfService, turnAt } from './table.ts';
 
 /** Which servers. */
 export interface ServerChoice {
@@ -38,7 +41,6 @@ export type Selection =
 
 const MAX_NAMED = 10;
 const MAX_COLLECTED = 10_000;
-const LISTINGS_PER_TURN = 32;
 
 /** Reads the table, in the order of listings; null when the signal ended that. Throws what the table throws. */
 export async function selectServers(
@@ -58,7 +60,7 @@ export async function selectServers(
   const found: SelectedServer[] = [];
   const others = new Set<string>();
   for (const [index, service] of services.entries()) {
-    if (index % LISTINGS_PER_TURN === 0) await nextTurn();
+    await turnAt(index);
     if (signal.aborted) return null;
     const siblings = sortDestinations(await table.destinations(keyOfService(service)));
     for (const server of siblings) {
@@ -89,19 +91,45 @@ function isChosen(server: IpvsDestinationState, { address, port }: ServerChoice)
 
 /** "real servers: 10.0.0.1:8080, 10.0.0.2:8080 and 7 more", or that there is none. */
 function listNames(what: string, names: readonly string[]): string {
-  if (names.length === 0) return `there are no ${what}`;
-  const rest = names.length - MAX_NAMED;
-  return `${what}: ${names.slice(0, MAX_NAMED).join(', ')}${rest > 0 ? ` and ${rest} more` : ''}`;
+  return names.length === 0 ? `there are no ${what}` : `${what}: ${joinNames(names, MAX_NAMED)}`;
 }
+
+/** "a, b and 7 more". */
+export function joinNames(names: readonly string[], max: number): string {
+  const rest = names.length - max;
+  return `${names.slice(0, max).join(', ')}${rest > 0 ? ` and ${rest} more` : ''}`;
+}
+
+const numbers = new EndpointFormatter(null);
 
 /** What names these servers on a command line of ours: "-t 10.96.0.10:80 -r 10.0.0.1:8080". */
 export function formatChoice({ service, address, port }: ServerChoice): string {
   const server = `-r ${port === null ? address : formatEndpoint(address, port)}`;
-  return service === null ? server : `${formatServiceOption(service)} ${server}`;
+  return service === null ? server : `${formatServiceOption(service, numbers, false)} ${server}`;
 }
 
-function formatServiceOption(key: ServiceKey): string {
-  if (key.fwmark !== undefined) return `-f ${key.fwmark}${key.family === 'IPv6' ? ' -6' : ''}`;
-  const option = key.protocol === 17 ? '-u' : key.protocol === 132 ? '--sctp-service' : '-t';
-  return `${option} ${formatEndpoint(key.address, key.port)}`;
+/** The operation that gives a server another weight and leaves everything else of it as it was found. */
+export function weightOperation(
+  { service, server }: Pick<SelectedServer, 'service' | 'server'>,
+  weight: number,
+): IpvsOperation {
+  const { address, port, forwarding, upperThreshold, lowerThreshold, tunnel } = server;
+  const destination = { address, port, forwarding, weight, upperThreshold, lowerThreshold, tunnel };
+  return { op: 'SET_DEST', service: keyOfService(service), destination };
+}
+
+/** Applies one operation per value, and tells of each that the kernel refused. */
+export async function applyEach<T>(
+  values: readonly T[],
+  operationOf: (value: T) => IpvsOperation,
+  table: IpvsTable,
+  refuse: (value: T, failure: IpvsFailure) => void,
+): Promise<void> {
+  const valueOf = new Map(values.map((value) => [operationOf(value), value]));
+  for (const failure of await table.apply(valueOf.keys())) {
+    const value = valueOf.get(failure.operation);
+    if (value === undefined)
+      throw new Error(`a failure of nothing that was asked for: ${errorLine(failure.error)}`);
+    refuse(value, failure);
+  }
 }

@@ -2,7 +2,12 @@
 // original's; the kernel's state after it too. Source: ipvsadm 1.31 by behaviour (test/ipvsadm).
 
 import type { IpvsFailure, IpvsOperation } from '../kernel/ipvs.ts';
-import { formatConnection, formatConnectionTitles, parseConnections } from './connections.ts';
+import {
+  CONNECTIONS_FILE,
+  formatConnection,
+  formatConnectionTitles,
+  parseConnections,
+} from './connections.ts';
 import { EndpointFormatter } from './endpoint-text.ts';
 import type { IpvsadmIo, IpvsTable } from './io.ts';
 import * as json from './json.ts';
@@ -13,7 +18,7 @@ import { parseCommandLine, tryHelp } from './parse.ts';
 import { EXIT } from './refusal.ts';
 import type { Refusal, Request } from './request.ts';
 import { formatAddServer, formatAddService } from './saving.ts';
-import { formatHelp, VERSION_LINE } from './help.ts';
+import { formatAbout } from './help.ts';
 import { loadTable, type TableEntry } from './table.ts';
 import { splitLines, splitWords } from './words.ts';
 
@@ -25,8 +30,6 @@ interface Outcome {
 
 /** Text is handed over in pieces of about this size, so that a large table is not held twice. */
 const PIECE_CHARACTERS = 1 << 16;
-
-const CONNECTIONS_FILE = '/proc/net/ip_vs_conn';
 
 /** Runs one request; resolves to the exit code. */
 export async function runRequest(
@@ -44,10 +47,8 @@ async function runStep(request: Request | Refusal, table: IpvsTable, io: Ipvsadm
       io.err(request.text);
       return request;
     case 'help':
-      io.out(formatHelp());
-      return { exitCode: EXIT.GOOD, endsRestore: true };
     case 'version':
-      io.out(`${VERSION_LINE}\n`);
+      io.out(formatAbout(request.kind));
       return { exitCode: EXIT.GOOD, endsRestore: true };
     case 'operation': {
       const failed = await applyAndReport([request.operation], table, io);
@@ -177,13 +178,12 @@ async function listTable(
 ): Promise<Outcome> {
   const withStats = format.style === 'stats' || format.style === 'rate' || format.isJson;
   const print = new Printer(io);
+  const arrangeServers = (servers: TableEntry['destinations']): TableEntry['destinations'] =>
+    format.isUnsorted ? servers : sortDestinations(servers);
   let entries: AsyncIterable<TableEntry> | Iterable<TableEntry>;
   if (key === null) {
     if (!format.isJson) print.add(formatHeader(table.info()));
-    entries = loadTable(table, {
-      withStats,
-      arrange: format.isUnsorted ? (services) => services : sortServices,
-    });
+    entries = loadTable(table, { withStats, ...(format.isUnsorted ? {} : { arrange: sortServices }) });
   } else {
     const service = table.service(key, withStats);
     if (service === undefined) {
@@ -195,17 +195,14 @@ async function listTable(
   if (format.isJson) {
     const listed: TableEntry[] = [];
     for await (const { service, destinations } of entries)
-      listed.push({
-        service,
-        destinations: format.isUnsorted ? destinations : sortDestinations(destinations),
-      });
+      listed.push({ service, destinations: arrangeServers(destinations) });
     io.out(json.formatTable(key === null ? table.info() : null, listed));
     return { exitCode: EXIT.GOOD, endsRestore: false };
   }
   print.add(formatTitles(format.style));
   for await (const { service, destinations } of entries) {
     print.add(formatService(service, format, endpoints));
-    for (const each of format.isUnsorted ? destinations : sortDestinations(destinations))
+    for (const each of arrangeServers(destinations))
       print.add(formatDestination(service, each, format, endpoints));
   }
   print.end();

@@ -5,12 +5,12 @@ import { readFileSync, readSync, writeSync } from 'node:fs';
 import { IpvsClient } from '../kernel/ipvs.ts';
 import { systemNames } from '../kernel/name-service.ts';
 import { PointsmanError } from '../model/errors.ts';
+import { CONNECTIONS_FILE } from './connections.ts';
 import type { IpvsadmIo, IpvsTable } from './io.ts';
 import { EXIT } from './refusal.ts';
 
 /** Some hundred lines of a restore: what they become is sent before it grows old, which is what garbage costs. */
 const PIECE_BYTES = 1 << 14;
-const CONNECTIONS_FILE = '/proc/net/ip_vs_conn';
 const MODPROBE = '/sbin/modprobe';
 /** What a shell reports of a program that wrote to a reader who left. */
 const EXIT_BROKEN_PIPE = 141;

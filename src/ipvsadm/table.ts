@@ -1,6 +1,7 @@
 // The kernel's table read entry by entry, so that a large one is never held whole unless somebody keeps it.
 
 import { type IpvsDestinationState, type IpvsServiceState, type ServiceKey } from '../kernel/ipvs-codec.ts';
+import { nextTurn } from '../kernel/netlink.ts';
 import type { IpvsTable } from './io.ts';
 
 /** A virtual service with its real servers. */
@@ -13,6 +14,14 @@ export interface LoadOptions {
   readonly withStats?: boolean;
   /** The order to read them in; default the kernel's. */
   readonly arrange?: (services: readonly IpvsServiceState[]) => readonly IpvsServiceState[];
+}
+
+/** Node's loop gets a turn, and with it signals, after so many listings. */
+const LISTINGS_PER_TURN = 32;
+
+/** Called before listing number `index`, from 0, by what reads many and can be ended meanwhile. */
+export async function turnAt(index: number): Promise<void> {
+  if (index % LISTINGS_PER_TURN === 0) await nextTurn();
 }
 
 /** The identity of a service, without its settings. */

@@ -2,9 +2,8 @@
 // order and filter depend on. Each listing has its own time, since reading a large table takes a while. It only reads.
 
 import { formatEndpoint, formatServiceKey } from '../kernel/ipvs-codec.ts';
-import { nextTurn } from '../kernel/netlink.ts';
 import type { IpvsadmIo, IpvsTable } from './io.ts';
-import { keyOfService } from './table.ts';
+import { keyOfService, turnAt } from './table.ts';
 import { RATE_WINDOW_MS, RateMeter, type Rates } from './top-rates.ts';
 import { servicesToRead, sumConnections, type Arrangement, type TopService } from './top-rows.ts';
 import { parsePercpuStats, PERCPU_STATS, RUN_ESTIMATION } from './top-total.ts';
@@ -23,8 +22,6 @@ export interface TopReading {
 
 /** Services below the last line whose servers are read too, so that they have rates when they come up. */
 const READ_AHEAD = 256;
-/** Node's loop gets a turn, and with it signals, after so many listings. */
-const LISTINGS_PER_TURN = 32;
 
 const SERVICES = '';
 const TOTAL = 'total';
@@ -64,7 +61,7 @@ export class TopReader {
     }
     const toRead = servicesToRead([...rows.values()], wishes, room + READ_AHEAD);
     for (const [index, row] of toRead.entries()) {
-      if (index % LISTINGS_PER_TURN === 0) await nextTurn();
+      await turnAt(index);
       if (this.io.signal.aborted) return null;
       rows.set(row.id, await this.withServers(row));
     }

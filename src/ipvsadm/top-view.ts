@@ -3,7 +3,8 @@
 // control character: text is reduced to printable ASCII. Escape sequences: ECMA-48.
 
 import { formatProtocol, type IpvsServiceState } from '../kernel/ipvs-codec.ts';
-import type { EndpointFormatter } from './endpoint-text.ts';
+import { protocolOf, type EndpointFormatter } from './endpoint-text.ts';
+import { formatJsonLine, roundForJson } from './json.ts';
 import { formatLargeNumber } from './large-number.ts';
 import type { Rates } from './top-rates.ts';
 import type { TopService, TopSort } from './top-rows.ts';
@@ -96,7 +97,7 @@ function formatLines(
       name: serviceName(service, endpoints),
       columns: rateColumns(rates) + serverColumns('', active, inactive),
     });
-    const protocol = service.fwmark === undefined ? service.protocol : 0;
+    const protocol = protocolOf(service);
     for (const { server, rates: serverRates } of servers ?? []) {
       const { weight, activeConnections, inactiveConnections } = server;
       lines.push({
@@ -166,25 +167,21 @@ export function formatTopJson(
     })),
   }));
   const head = {
-    seconds: seconds === null ? null : round(seconds),
+    seconds: seconds === null ? null : roundForJson(seconds),
     countersStandStill: isFrozen,
     total: { ratesPerSecond: roundRates(total) },
   };
-  return `${JSON.stringify({ ...head, virtualServers })}\n`;
+  return formatJsonLine({ ...head, virtualServers });
 }
 
 function roundRates(rates: Rates | null): Rates | null {
   if (rates === null) return null;
   const { connections, inPackets, outPackets, inBytes, outBytes } = rates;
   return {
-    connections: round(connections),
-    inPackets: round(inPackets),
-    outPackets: round(outPackets),
-    inBytes: round(inBytes),
-    outBytes: round(outBytes),
+    connections: roundForJson(connections),
+    inPackets: roundForJson(inPackets),
+    outPackets: roundForJson(outPackets),
+    inBytes: roundForJson(inBytes),
+    outBytes: roundForJson(outBytes),
   };
-}
-
-function round(value: number): number {
-  return Math.round(value * 1000) / 1000;
 }

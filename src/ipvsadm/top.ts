@@ -2,9 +2,8 @@
 // from the kernel's smoothed estimates. This file is the
 // loop: read, wait, show. What is counted is in top-rates.ts, what is shown in top-rows.ts, how in top-view.ts. It changes nothing.
 
-import { PointsmanError } from '../model/errors.ts';
-import type { IpvsadmIo } from './io.ts';
-import { openTable } from './open.ts';
+import type { IpvsadmIo, IpvsTable } from './io.ts';
+import { tellOf, withTable } from './open.ts';
 import { EXIT } from './refusal.ts';
 import { TopReader, type TopReading } from './top-reading.ts';
 import { arrangeRows, compileFilter, type Arrangement, type TopSort } from './top-rows.ts';
@@ -57,8 +56,6 @@ export const DEFAULT_TOP_OPTIONS: TopOptions = {
  * cannot be opened.
  */
 export async function topCommand(options: TopOptions, io: IpvsadmIo): Promise<number> {
-  const table = openTable(io);
-  if (table === null) return EXIT.USAGE;
   const isScreen = !options.isJson && io.terminal() !== null;
   const wishes: Wishes = {
     sort: options.sort,
@@ -66,19 +63,15 @@ export async function topCommand(options: TopOptions, io: IpvsadmIo): Promise<nu
     hasServers: options.hasServers,
   };
   const show = isScreen ? screenOf(options, wishes, io) : streamOf(options, wishes, io);
-  const reader = new TopReader(table, io);
-  try {
-    if (isScreen) io.out(SCREEN_START);
-    return await run(options, wishes, reader, show, io);
-  } catch (error) {
-    if (!(error instanceof PointsmanError)) throw error;
-    show.end();
-    io.err(`${io.program} top: ${error.message}\n`);
-    return EXIT.FAILED_LIST;
-  } finally {
-    show.end();
-    table.close();
-  }
+  const readAndShow = async (table: IpvsTable): Promise<number> => {
+    try {
+      if (isScreen) io.out(SCREEN_START);
+      return await run(options, wishes, new TopReader(table, io), show, io);
+    } finally {
+      show.end();
+    }
+  };
+  return withTable(io, readAndShow, tellOf('top', io));
 }
 
 type Wishes = Omit<Arrangement, 'limit'>;
@@ -89,7 +82,7 @@ interface Show {
   readonly show: (reading: TopReading) => void;
   /** Whether the first readings, which have no rates, are worth to be seen. */
   readonly showsFirst: boolean;
-  /** Leaves the terminal as it was; more often than once is no harm. */
+  /** Leaves the terminal as it was. */
   readonly end: () => void;
 }
 
@@ -137,7 +130,6 @@ function streamOf(options: TopOptions, wishes: Wishes, io: IpvsadmIo): Show {
 
 function screenOf(options: TopOptions, wishes: Wishes, io: IpvsadmIo): Show {
   const endpoints = new EndpointFormatter(options.isNumeric ? null : io.names);
-  let isEnded = false;
   const sizeNow = (): { columns: number; rows: number } => io.terminal() ?? { columns: 80, rows: 24 };
   const limitNow = (): number => Math.min(options.limit ?? Infinity, sizeNow().rows);
   return {
@@ -150,9 +142,6 @@ function screenOf(options: TopOptions, wishes: Wishes, io: IpvsadmIo): Show {
       const head = { program: io.program, sort, seconds, isFrozen, total, services: reading.rows.length };
       io.out(formatTopScreen(head, rows, endpoints, sizeNow()));
     },
-    end: () => {
-      if (!isEnded) io.out(SCREEN_END);
-      isEnded = true;
-    },
+    end: () => io.out(SCREEN_END),
   };
 }

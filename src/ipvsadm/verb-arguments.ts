@@ -3,7 +3,7 @@
 import { parseArgs, type ParseArgsConfig } from 'node:util';
 import { parseGoDuration } from '../config/duration.ts';
 import type { NameService } from '../kernel/name-service.ts';
-import { parseEndpoint } from './endpoint-text.ts';
+import { parseEndpoint, protocolOf } from './endpoint-text.ts';
 import { parseCommandLine } from './parse.ts';
 import type { ServerChoice } from './server-selection.ts';
 import { parseNumber } from './values.ts';
@@ -74,8 +74,7 @@ export class VerbArguments {
     const server = this.text('real-server');
     if (server === undefined) throw new VerbUsageError('name the server with -r ADDRESS[:PORT]');
     const service = this.service(names);
-    const protocol = service?.fwmark === undefined ? (service?.protocol ?? 0) : 0;
-    const endpoint = parseEndpoint(server, protocol, names);
+    const endpoint = parseEndpoint(server, service === null ? 0 : protocolOf(service), names);
     if (endpoint === null)
       throw new VerbUsageError(`"${server}" is no real server; write ADDRESS:PORT or [ADDRESS]:PORT`);
     return { service, address: endpoint.address, port: endpoint.port ?? null };

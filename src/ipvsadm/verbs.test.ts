@@ -5,6 +5,7 @@ import { FakeIpvsadmIo } from '../../test/fake-ipvsadm-io.ts';
 import { realServer, serviceKey } from '../../test/fake-ipvs-table.ts';
 import { VerbArguments } from './verb-arguments.ts';
 import { VERB_USAGES } from './verb-usages.ts';
+import { PointsmanError } from '../model/errors.ts';
 import { withChanges } from './io.ts';
 import { ipvsadm } from './ipvsadm.ts';
 
@@ -111,6 +112,22 @@ describe('a command line', () => {
     expect(await run('undrain', '-t', '10.0.0.1:80', '-r', '10.0.1.1:8080', '-w', '9')).toBe(0);
     const server = io.table.destination(serviceKey('10.0.0.1', 80), realServer('10.0.1.1', 8080));
     expect(server.weight).toBe(9);
+  });
+
+  it.each([
+    ['diff', 'rules'],
+    ['restore', '--merge', 'rules'],
+    ['drain', '-r', '10.0.1.1'],
+    ['undrain', '-r', '10.0.1.1'],
+    ['top'],
+  ])('%s says in one line that the kernel does not answer, and exits 1', async (...args) => {
+    io.files.set('rules', RULES);
+    io.table.beforeRead = (read) => {
+      if (read === 'services') throw new PointsmanError('KERNEL_TIMEOUT', 'the kernel did not answer');
+    };
+    expect(await run(...args)).toBe(1);
+    expect(io.errors).toBe(`ipvsadm ${args[0]}: the kernel did not answer\n`);
+    expect(io.table.isClosed).toBe(true);
   });
 
   it('shows rates once under a pipe', async () => {

@@ -2,8 +2,8 @@
 // Options follow the custom of today's tools; services and servers are written as in the rest of the command.
 
 import { formatVerbHelp } from './help.ts';
-import { withChanges, type IpvsadmIo, type IpvsTable } from './io.ts';
-import { openTable } from './open.ts';
+import { withChanges, type IpvsadmIo } from './io.ts';
+import { tellOf, withTable } from './open.ts';
 import { EXIT } from './refusal.ts';
 import { VerbArguments, VerbUsageError } from './verb-arguments.ts';
 import { VERB_USAGES } from './verb-usages.ts';
@@ -35,7 +35,7 @@ async function diff(args: VerbArguments, io: IpvsadmIo): Promise<number> {
   const file = args.onlyWord('a FILE of rules, or "-"');
   const { diffCommand } = await import('./merge.ts');
   const options = { file, isJson: args.has('json'), isAppend: args.has('append') };
-  return withTable(io, (table) => diffCommand(options, table, io));
+  return withTable(io, (table) => diffCommand(options, table, io), tellOf('diff', io));
 }
 
 async function restore(args: VerbArguments, io: IpvsadmIo): Promise<number> {
@@ -44,16 +44,15 @@ async function restore(args: VerbArguments, io: IpvsadmIo): Promise<number> {
   if (args.has('merge')) {
     const { mergeCommand } = await import('./merge.ts');
     const options = { file, isJson: args.has('json'), isAppend: false };
-    return withTable(io, (table) => mergeCommand(options, table, io));
+    return withTable(io, (table) => mergeCommand(options, table, io), tellOf('restore', io));
   }
   if (args.has('json')) throw new VerbUsageError('--json goes with --merge');
   const { readInput } = await import('./merge.ts');
   const rules = readInput(file, io);
   if (rules === null) return EXIT.USAGE;
   const { runRequest } = await import('./session.ts');
-  return withTable(io, (table) =>
-    runRequest({ kind: 'restore' }, table, withChanges(io, { stdin: () => [rules] })),
-  );
+  const source = withChanges(io, { stdin: () => [rules] });
+  return withTable(io, (table) => runRequest({ kind: 'restore' }, table, source), tellOf('restore', io));
 }
 
 async function top(args: VerbArguments, io: IpvsadmIo): Promise<number> {
@@ -111,13 +110,3 @@ async function completion(args: VerbArguments, io: IpvsadmIo): Promise<number> {
 
 const MAX_COUNT = 1_000_000_000;
 const MAX_WEIGHT = 0x7fffffff;
-
-async function withTable(io: IpvsadmIo, run: (table: IpvsTable) => Promise<number>): Promise<number> {
-  const table = openTable(io);
-  if (table === null) return EXIT.USAGE;
-  try {
-    return await run(table);
-  } finally {
-    table.close();
-  }
-}

@@ -6,26 +6,14 @@ import { join } from 'node:path';
 import { beforeAll, describe, expect, it } from 'vitest';
 import type { Table } from '../../src/backends/ipvs/render-rules.ts';
 import { kernelSetName, SET_NAMES, SETS } from '../../src/backends/ipvs/sets.ts';
-import { parseCidr, type Family } from '../../src/model/ip.ts';
-import type { NodeOptions } from '../../src/plan/plan.ts';
-import { NODE1 } from '../addresses.ts';
+import type { Family } from '../../src/model/ip.ts';
 import { FakeIpvsKernel } from '../fake-ipvs-kernel.ts';
 import { readManifests, startAgent } from '../in-memory-agent.ts';
+import { RECORDED_NODE } from './recorded-node.ts';
 
 const FOLDER = join(import.meta.dirname, '01-clusterip');
 const recorded = (file: string): string => readFileSync(join(FOLDER, 'ipvs', file), 'utf8');
 const API_SERVER = '10.96.0.1';
-
-const NODE: NodeOptions = {
-  nodeName: NODE1,
-  zone: 'zone-a',
-  families: ['IPv4', 'IPv6'],
-  nodePortAddresses: [],
-  scheduler: 'rr',
-  masqueradeAll: false,
-  // clusterCIDR of the recording
-  localDetector: { kind: 'cidr', ipv4: parseCidr('10.244.0.0/16'), ipv6: parseCidr('fd00:10:244::/48') },
-};
 
 /** table -> chain -> rules, without our own chains' counters and without chains that nobody of us touches. */
 function parseSave(text: string): Record<string, Record<string, string[]>> {
@@ -62,7 +50,7 @@ async function rulesOf(kernel: FakeIpvsKernel, family: Family): Promise<unknown>
 describe('the state of case 01-clusterip', () => {
   const kernel = new FakeIpvsKernel();
   beforeAll(async () => {
-    await startAgent(kernel, NODE, readManifests(FOLDER)).agent.sync('request');
+    await startAgent(kernel, RECORDED_NODE, readManifests(FOLDER)).agent.sync('request');
   });
 
   it.each([
@@ -128,7 +116,7 @@ describe('the state of case 01-clusterip', () => {
     for (const [, name = '', type = ''] of recorded('ipset-save.txt').matchAll(/^create (\S+) (\S+)/gm))
       types[name] = type;
     const ours = SET_NAMES.filter((name) => name !== 'POINTSMAN-VS').flatMap((name) =>
-      NODE.families.map((family) => [kernelSetName(name, family), SETS[name].type]),
+      RECORDED_NODE.families.map((family) => [kernelSetName(name, family), SETS[name].type]),
     );
     expect(Object.fromEntries(ours)).toEqual(types);
   });
@@ -141,7 +129,7 @@ describe('the state of case 01-clusterip', () => {
 
   it('is empty of Services again when they are deleted, but for chains, sets and the link', async () => {
     const gone = new FakeIpvsKernel();
-    const { agent } = startAgent(gone, NODE, readManifests(FOLDER));
+    const { agent } = startAgent(gone, RECORDED_NODE, readManifests(FOLDER));
     await agent.sync('request');
     for (const event of readManifests(FOLDER)) {
       if (event.type !== 'apply' || event.object.kind !== 'Service') continue;
@@ -150,7 +138,7 @@ describe('the state of case 01-clusterip', () => {
     }
     await agent.sync('request');
     const empty = new FakeIpvsKernel();
-    await startAgent(empty, NODE, []).agent.sync('request');
+    await startAgent(empty, RECORDED_NODE, []).agent.sync('request');
     expect(gone.dump()).toBe(empty.dump());
   });
 });

@@ -5,24 +5,12 @@ import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { parseAllDocuments } from 'yaml';
-import { parseCidr } from '../../src/model/ip.ts';
 import type { ClusterEvent, ClusterObject } from '../../src/model/objects.ts';
 import { Snapshot } from '../../src/model/snapshot.ts';
 import { compile } from '../../src/plan/compile.ts';
 import { virtualServerId } from '../../src/plan/diff.ts';
-import type { ForwardingPlan, NodeOptions, Selection } from '../../src/plan/plan.ts';
-import { NODE1 } from '../addresses.ts';
-
-const OPTIONS: NodeOptions = {
-  nodeName: NODE1,
-  zone: 'zone-a',
-  families: ['IPv4', 'IPv6'],
-  nodePortAddresses: [],
-  scheduler: 'rr',
-  masqueradeAll: false,
-  // config.yaml of the recordings: clusterCIDR 10.244.0.0/16,fd00:10:244::/48
-  localDetector: { kind: 'cidr', ipv4: parseCidr('10.244.0.0/16'), ipv6: parseCidr('fd00:10:244::/48') },
-};
+import type { ForwardingPlan, Selection } from '../../src/plan/plan.ts';
+import { RECORDED_NODE } from './recorded-node.ts';
 
 function eventsOf(folder: string): ClusterEvent[] {
   const files = readdirSync(folder)
@@ -78,7 +66,9 @@ test.each(CASES)('%s gives the expected plan, at first and after each step', (na
   const snapshot = new Snapshot();
   const check = (stage: string): void => {
     expect(snapshot.problems()).toEqual([]);
-    expect(formatPlan(compile(snapshot, OPTIONS)), stage).toBe(readFileSync(join(stage, 'plan.txt'), 'utf8'));
+    expect(formatPlan(compile(snapshot, RECORDED_NODE)), stage).toBe(
+      readFileSync(join(stage, 'plan.txt'), 'utf8'),
+    );
   };
   for (const event of eventsOf(folder)) snapshot.apply(event);
   check(folder);
