@@ -11,7 +11,7 @@ import type { IpvsKernelPort } from '../src/backends/ipvs/port.ts';
 import { EMPTY_KERNEL, RecordingPort } from '../src/backends/ipvs/recording-port.ts';
 import { Agent } from '../src/daemon/agent.ts';
 import { openLog } from '../src/daemon/log.ts';
-import { makeNodeOptions } from '../src/daemon/node-options.ts';
+import { makeNodeOptions } from '../src/plan/node-options.ts';
 import { makePacer } from '../src/daemon/pacer.ts';
 import { nextTurn } from '../src/kernel/netlink.ts';
 import type { ClusterEvent } from '../src/model/objects.ts';
@@ -44,6 +44,9 @@ function makeAgent(port: IpvsKernelPort): Agent {
       scheduler: 'rr',
       masqueradeAll: false,
       nodePortAddresses: [],
+      localhostNodePorts: false,
+      allowsExternalIPs: true,
+      otherFamilySourceRanges: 'Allow',
       localDetector: { kind: 'none' },
     },
     { zone: '', nodeIps: [], localAddresses: [] },

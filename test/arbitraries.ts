@@ -1,9 +1,9 @@
-// Random clusters for property tests: few names and addresses, so that they meet; many fields, some of them wrong.
+// Random clusters for property tests: few names and addresses, so that they meet and contest each other; many fields, some of them wrong.
 
 import fc from 'fast-check';
 import type { ClusterEvent, ClusterObject } from '../src/model/objects.ts';
 import type { NodeOptions } from '../src/plan/plan.ts';
-import { NODE1, NODE2 } from './addresses.ts';
+import { address, cidr, NODE1, NODE2 } from './addresses.ts';
 
 /** Nine times the first, once any of the others: what is rare in life is rare here too, so that objects meet. */
 const mostly = <T>(usual: fc.Arbitrary<T>, ...rare: T[]): fc.Arbitrary<T> =>
@@ -11,7 +11,8 @@ const mostly = <T>(usual: fc.Arbitrary<T>, ...rare: T[]): fc.Arbitrary<T> =>
 const optional = <T>(arbitrary: fc.Arbitrary<T>): fc.Arbitrary<T | null | undefined> =>
   mostly<T | null | undefined>(arbitrary, null, undefined);
 
-const serviceName = mostly(fc.constant('web'), 'kubernetes', 'dns');
+// Three usual names: the third is who must learn that what it lost to the first belongs to the second.
+const serviceName = mostly(fc.constantFrom('web', 'web', 'api', 'shop'), 'kubernetes', 'dns');
 const namespace = mostly(fc.constant('default'), 'test');
 const sliceName = fc.constantFrom('slice-1', 'slice-2', 'slice-3');
 const port = {
@@ -20,13 +21,21 @@ const port = {
 };
 const policy = optional(fc.constantFrom('Cluster', 'Local'));
 const vip = mostly(
-  fc.constantFrom('10.96.0.1', '198.51.100.1', '198.51.100.002', '2001:DB8::1', '2001:db8:0::2'),
+  fc.constantFrom(
+    '10.96.0.1',
+    '198.51.100.1',
+    '198.51.100.002',
+    '2001:DB8::1',
+    '2001:db8:0::2',
+    // Of the node on which tests stand: its node ports answer there, too.
+    '192.168.50.11',
+  ),
   'rubbish',
   '',
   '127.0.0.1',
 );
 
-/** Services of every type, mostly valid. */
+/** Services of every type, mostly valid. They contest cluster IPs, external ones, node ports, and node ports on addresses of the node. */
 export const serviceObject: fc.Arbitrary<ClusterObject> = fc.record({
   kind: fc.constant('Service' as const),
   metadata: fc.record({
@@ -40,7 +49,17 @@ export const serviceObject: fc.Arbitrary<ClusterObject> = fc.record({
         },
       ),
     ),
-    creationTimestamp: optional(fc.constantFrom('2026-01-01T00:00:00Z', '2026-02-01T00:00:00Z', 'yesterday')),
+    annotations: optional(
+      fc.constantFrom<Record<string, string>>(
+        {},
+        { 'pointsman.dev/scheduler': 'mh' },
+        { 'pointsman.dev/scheduler': 'sh', 'pointsman.dev/scheduler-flags': 'sh-port, sh-fallback' },
+        { 'service.cilium.io/lb-algorithm': 'random' },
+      ),
+    ),
+    creationTimestamp: optional(
+      fc.constantFrom('2026-01-01T00:00:00Z', '2026-01-01T00:00:00Z', '2026-02-01T00:00:00Z', 'yesterday'),
+    ),
   }),
   spec: fc.record({
     type: optional(mostly(fc.constantFrom('ClusterIP', 'NodePort', 'LoadBalancer'), 'ExternalName', 'Magic')),
@@ -55,7 +74,7 @@ export const serviceObject: fc.Arbitrary<ClusterObject> = fc.record({
       fc.array(
         fc.record({
           ...port,
-          port: mostly(fc.constantFrom(80, 53, 443), 0, 70_000),
+          port: mostly(fc.constantFrom(80, 53, 443, 30_080), 0, 70_000),
           nodePort: optional(fc.constantFrom(0, 30_080, 30_053)),
         }),
         { minLength: 1, maxLength: 4 },
@@ -67,10 +86,19 @@ export const serviceObject: fc.Arbitrary<ClusterObject> = fc.record({
     externalTrafficPolicy: policy,
     internalTrafficPolicy: policy,
     loadBalancerSourceRanges: optional(
-      fc.array(fc.constantFrom('203.0.113.0/25', ' 203.0.113.128/25', '::/0', '2001:db8::/32', 'rubbish'), {
-        maxLength: 2,
-      }),
+      fc.array(
+        fc.constantFrom(
+          '203.0.113.0/25',
+          ' 203.0.113.128/25',
+          '192.168.50.0/24',
+          '::/0',
+          '2001:db8::/32',
+          'rubbish',
+        ),
+        { maxLength: 2 },
+      ),
     ),
+    healthCheckNodePort: optional(fc.constantFrom(0, 32_000)),
     sessionAffinity: optional(mostly(fc.constantFrom('None', 'ClientIP'), 'Cookie')),
   }),
   status: optional(
@@ -114,6 +142,12 @@ export const sliceObject: fc.Arbitrary<ClusterObject> = fc
         name: sliceName,
         namespace,
         labels: serviceName.map((name) => ({ 'kubernetes.io/service-name': name })),
+        annotations: mostly<Record<string, string> | null>(
+          fc.constant(null),
+          { 'pointsman.dev/weight': '0' },
+          { 'pointsman.dev/weight': '3' },
+          { 'service.cilium.io/weight': '50' },
+        ),
       }),
       addressType: fc.constant(addressType),
       ports: fc.array(fc.record({ ...port, port: mostly(fc.constantFrom(8080, 8081), 0) }), {
@@ -182,11 +216,20 @@ export const nodeOptions: fc.Arbitrary<NodeOptions> = fc.record({
   nodeName: fc.constantFrom(NODE1, NODE1, ''),
   zone: fc.constantFrom('zone-a', 'zone-b', ''),
   families: fc.constantFrom<NodeOptions['families']>(['IPv4'], ['IPv6'], ['IPv4', 'IPv6'], ['IPv4', 'IPv6']),
-  nodePortAddresses: fc.constant([]),
-  scheduler: fc.constant('rr'),
+  nodeIPs: fc.constantFrom([], [address('192.168.50.11'), address('2001:db8::1')]),
+  nodePortAddresses: fc.constantFrom(
+    [],
+    [address('192.168.50.11'), address('198.51.100.1')],
+    [address('192.168.50.11'), address('192.168.60.11'), address('2001:db8::1')],
+  ),
+  nodePortLoopbacks: fc.constantFrom([], [cidr('127.0.0.0/8')]),
+  allowsExternalIPs: mostly(fc.constant(true), false),
+  otherFamilySourceRanges: fc.constantFrom('Allow', 'Deny'),
+  scheduler: fc.constantFrom('rr', 'wrr', 'mh'),
   masqueradeAll: fc.boolean(),
   localDetector: fc.constantFrom<NodeOptions['localDetector']>(
     { kind: 'none' },
     { kind: 'bridge', interfaceName: 'cbr0' },
+    { kind: 'cidr', ipv4: cidr('10.244.0.0/16'), ipv6: null },
   ),
 });

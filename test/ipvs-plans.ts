@@ -6,6 +6,7 @@ import { IpvsBackend, type IpvsSettings } from '../src/backends/ipvs/backend.ts'
 import type { IpvsService } from '../src/kernel/ipvs-codec.ts';
 import { parseIp, type Family, type IpAddress } from '../src/model/ip.ts';
 import { serviceKey, type ServiceKey } from '../src/model/names.ts';
+import { emptyPlan, PLAIN_NODE } from './nodes.ts';
 import type { NodeOptions, RealServer, ServicePlan, VirtualServer } from '../src/plan/plan.ts';
 
 // Addresses: ClusterIPs 172.30.0.0/16, pods 10.0.0.0/8, this node 192.168.0.2.
@@ -15,13 +16,8 @@ const raise = (text: string): never => {
 };
 
 export const NODE: NodeOptions = {
-  nodeName: 'node1',
-  zone: '',
-  families: ['IPv4', 'IPv6'],
+  ...PLAIN_NODE,
   nodePortAddresses: [ip('192.168.0.2'), ip('fd00::2')],
-  scheduler: 'rr',
-  masqueradeAll: false,
-  localDetector: { kind: 'none' },
 };
 
 export const SETTINGS: IpvsSettings = {
@@ -37,7 +33,7 @@ export interface PortSpec {
   readonly nodePort?: number;
   readonly port?: number;
   readonly protocol?: VirtualServer['protocol'];
-  readonly scheduler?: string;
+  readonly scheduler?: VirtualServer['scheduler'];
   readonly affinitySeconds?: number;
   readonly endpoints?: readonly string[];
 }
@@ -51,8 +47,8 @@ function virtualServer(spec: PortSpec): VirtualServer {
   }));
   const selection =
     realServers.length > 0
-      ? ({ verdict: 'forward', realServers } as const)
-      : ({ verdict: 'reject' } as const);
+      ? ({ policy: 'Cluster', verdict: 'forward', realServers } as const)
+      : ({ policy: 'Cluster', verdict: 'reject' } as const);
   const address = spec.address === undefined ? null : ip(spec.address);
   const family: Family = spec.address?.includes(':') ? 'IPv6' : 'IPv4';
   return {
@@ -61,24 +57,23 @@ function virtualServer(spec: PortSpec): VirtualServer {
     family,
     protocol: spec.protocol ?? 'TCP',
     address,
+    exceptAddresses: [],
     port: spec.nodePort ?? spec.port ?? 80,
     scheduler: spec.scheduler ?? 'rr',
+    schedulerFlags: spec.scheduler === 'mh' ? ['flag-2'] : [],
     affinitySeconds: spec.affinitySeconds ?? 0,
     internal: selection,
     external: selection,
-    masquerade: address === null ? 'all' : 'nonLocal',
-    sourceRanges: null,
+    masquerade: address === null ? 'all' : 'nonPods',
+    allowedSources: null,
   };
 }
 
 export function plan(name: string, specs: readonly PortSpec[], createdAtMs = 1): ServicePlan {
   return {
-    key: serviceKey('default', name),
+    ...emptyPlan(serviceKey('default', name)),
     createdAtMs,
-    isCritical: false,
     virtualServers: specs.map(virtualServer),
-    localEndpoints: [],
-    problems: [],
   };
 }
 

@@ -12,7 +12,7 @@ export const PORTS = {
   nodePort: { TCP: 30080, UDP: 30081, SCTP: 30082 } satisfies Record<Protocol, number>,
 } as const;
 
-const SERVICE_NUMBERS = { web: 10, sticky: 11, empty: 12, foreign: 13 } as const;
+const SERVICE_NUMBERS = { web: 10, sticky: 11, empty: 12, foreign: 13, tuned: 14 } as const;
 
 export function serviceAddress(service: keyof typeof SERVICE_NUMBERS, family: Family): string {
   return family === 'IPv4' ? `10.96.7.${SERVICE_NUMBERS[service]}` : `fd96::7:${SERVICE_NUMBERS[service]}`;
@@ -36,10 +36,10 @@ ipvs: {scheduler: ${scheduler}}
 
 const PROTOCOLS = ['TCP', 'UDP', 'SCTP'] as const;
 
-function service(name: keyof typeof SERVICE_NUMBERS, extra: string, ports: string): string {
+function service(name: keyof typeof SERVICE_NUMBERS, extra: string, ports: string, annotations = ''): string {
   return `apiVersion: v1
 kind: Service
-metadata: {name: ${name}, namespace: default}
+metadata: {name: ${name}, namespace: default, annotations: {${annotations}}}
 spec:
   clusterIP: ${serviceAddress(name, 'IPv4')}
   clusterIPs: [${serviceAddress(name, 'IPv4')}, "${serviceAddress(name, 'IPv6')}"]
@@ -49,17 +49,28 @@ ${extra}  ports:
 ${ports}`;
 }
 
-function slice(name: string, family: Family): string {
+function slice(
+  name: string,
+  family: Family,
+  which: {
+    readonly suffix: string;
+    readonly endpoints: typeof ENDPOINTS | readonly (typeof ENDPOINTS)[number][];
+    readonly annotations: string;
+  } = { suffix: '', endpoints: ENDPOINTS, annotations: '' },
+): string {
   const ports = PROTOCOLS.map(
     (protocol) => `- {name: ${protocol.toLowerCase()}, port: ${PORTS.target}, protocol: ${protocol}}`,
   ).join('\n');
-  const endpoints = ENDPOINTS.map(
+  const endpoints = which.endpoints.map(
     ([v4, v6, node]) =>
       `- {addresses: ["${family === 'IPv4' ? v4 : v6}"], nodeName: ${node}, conditions: {ready: true}}`,
   );
   return `apiVersion: discovery.k8s.io/v1
 kind: EndpointSlice
-metadata: {name: ${name}-${family.toLowerCase()}, namespace: default, labels: {kubernetes.io/service-name: ${name}}}
+metadata:
+  name: ${name}-${family.toLowerCase()}${which.suffix}
+  labels: {kubernetes.io/service-name: ${name}}
+  annotations: {${which.annotations}}
 addressType: ${family}
 ports:
 ${ports}
@@ -88,6 +99,13 @@ export function manifests(): string {
     service('empty', '', plain),
     service('foreign', '', plain),
     slice('foreign', 'IPv4'),
+    service('tuned', '', plain, 'pointsman.dev/scheduler: wrr, pointsman.dev/scheduler-flags: flag-3'),
+    slice('tuned', 'IPv4', {
+      suffix: '-heavy',
+      endpoints: ENDPOINTS.slice(0, 2),
+      annotations: 'pointsman.dev/weight: "3"',
+    }),
+    slice('tuned', 'IPv4', { suffix: '-light', endpoints: ENDPOINTS.slice(2, 3), annotations: '' }),
   ].join('---\n');
 }
 
@@ -97,7 +115,7 @@ export function withoutEndpoint(text: string, address: string): string {
   return text
     .split('\n')
     .filter((line) => {
-      if (line.startsWith('metadata:')) isWeb = line.includes('web-');
+      if (/^ {2}name:|^metadata:/.test(line)) isWeb = line.includes('web-');
       return !(isWeb && line.includes(`"${address}"`));
     })
     .join('\n');

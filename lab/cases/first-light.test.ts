@@ -28,6 +28,7 @@ interface Results {
   readonly secondSyncLog: string;
   readonly rr: Readonly<Record<string, number>>;
   readonly matrix: Readonly<Record<string, Cell>>;
+  readonly tuned: Readonly<Record<string, number>>;
   readonly affinity: Readonly<Record<string, number>>;
   readonly newAddress: number;
   readonly noEndpoints: number;
@@ -112,6 +113,20 @@ describe.skipIf(reason !== null)(
       // pod1 sees itself only behind the node's address; the other servers see pod1.
       expect(sources('pod1')).toContain('10.244.1.11');
       expect(sources('pod1')).toHaveLength(2);
+    });
+
+    it('follows the scheduler, flags and weights that annotations ask for, whatever the scheduler of the node', () => {
+      const address = serviceAddress('tuned', 'IPv4');
+      expect(results.state.ipvsadmSave).toContain(`-A -t ${address}:80 -s wrr -b flag-3\n`);
+      // A fresh wrr service begins with one pass over all servers, so the shares of 30:30:10 are off by one at most.
+      const { pod1 = 0, pod2 = 0, remote1 = 0 } = results.tuned;
+      expect(pod1 + pod2 + remote1).toBe(70);
+      for (const [seen, share] of [
+        [pod1, 30],
+        [pod2, 30],
+        [remote1, 10],
+      ] as const)
+        expect(Math.abs(seen - share)).toBeLessThanOrEqual(1);
     });
 
     it('keeps a client on one server with ClientIP affinity and with the scheduler sh', () => {

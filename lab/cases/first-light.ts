@@ -118,6 +118,15 @@ results.newAddress = (
 tool('/usr/sbin/ip', ['addr', 'del', '192.168.50.77/24', 'dev', 'lan0']);
 await agent.until('no NodePorts on the address that went', (status) => !hasAddress('192.168.50.77:')(status));
 
+results.tuned = (
+  await reach({
+    from: client,
+    address: serviceAddress('tuned', 'IPv4'),
+    port: PORTS.service,
+    protocol: 'TCP',
+    count: 70,
+  })
+).counts;
 const affinity = await reach({
   from: client,
   address: serviceAddress('sticky', 'IPv4'),
@@ -144,8 +153,8 @@ await agent.until(
   'scheduler sh',
   (status) =>
     status.scheduler === 'sh' &&
-    status.services.every(({ virtualServers }) =>
-      virtualServers.every(({ scheduler }) => scheduler === 'sh'),
+    status.services.every(({ service, virtualServers }) =>
+      virtualServers.every(({ scheduler }) => scheduler === (service === 'default/tuned' ? 'wrr' : 'sh')),
     ),
 );
 results.sh = (

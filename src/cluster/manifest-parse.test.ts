@@ -4,7 +4,7 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { DEFAULT_DOCUMENT_LIMITS, DocumentError } from '../files/document.ts';
-import { projectEndpointSlice } from '../model/endpoints.ts';
+import { projectEndpointSlice } from '../model/endpoint-slice.ts';
 import { projectNode } from '../model/node.ts';
 import { projectService } from '../model/service.ts';
 import { parseManifest, type ManifestFile } from './manifest-parse.ts';

@@ -3,7 +3,7 @@
 // Source: Kubernetes 1.36, pkg/apis/{core,discovery}/validation; spec of the service model.
 
 import type { Path } from '../files/document.ts';
-import { MAX_ENDPOINTS_PER_SLICE, MAX_PORTS_PER_SLICE } from '../model/endpoints.ts';
+import { MAX_ENDPOINTS_PER_SLICE, MAX_PORTS_PER_SLICE } from '../model/endpoint-slice.ts';
 import { isAbsent, member, objectOf } from '../model/fields.ts';
 import { familyOf } from '../model/ip.ts';
 import {

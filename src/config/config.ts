@@ -2,7 +2,7 @@
 // How it is read is in schema.ts and load.ts. Source of meanings and defaults: KubeProxyConfiguration v1alpha1 (kube-proxy 1.36).
 
 import type { Cidr, IpAddress } from '../model/ip.ts';
-import type { Scheduler } from './schedulers.ts';
+import type { Scheduler } from '../model/schedulers.ts';
 
 /** Modes that this build can run. */
 export const MODES = ['ipvs'] as const;
@@ -80,6 +80,8 @@ export interface Config {
   readonly detectLocalMode: DetectLocalMode;
   readonly detectLocal: DetectLocal;
   readonly clusterCIDRs: { readonly ipv4: Cidr | null; readonly ipv6: Cidr | null };
+  /** Who may use load-balancer IPs of a family for which source ranges are given only in the other. */
+  readonly otherFamilySourceRanges: 'Allow' | 'Deny';
   /** Where NodePorts answer; [] = on all addresses, 'primary' = on the Node's own. */
   readonly nodePortAddresses: readonly Cidr[] | 'primary';
   /** -1000 to 1000. */

@@ -5,7 +5,7 @@ import { describe, expect, test } from 'vitest';
 import { PointsmanError } from '../model/errors.ts';
 import type { Config } from './config.ts';
 import { defaultConfig, parseConfig, type LoadedConfig } from './parse.ts';
-import { SCHEDULERS } from './schedulers.ts';
+import { SCHEDULERS } from '../model/schedulers.ts';
 
 const HEAD = 'apiVersion: kubeproxy.config.k8s.io/v1alpha1\nkind: KubeProxyConfiguration\n';
 const parse = (rest: string): LoadedConfig => parseConfig(`${HEAD}mode: ipvs\n${rest}`, 'kp.conf');
@@ -58,6 +58,7 @@ describe('defaults', () => {
       detectLocalMode: 'ClusterCIDR',
       detectLocal: { kind: 'none' },
       clusterCIDRs: { ipv4: null, ipv6: null },
+      otherFamilySourceRanges: 'Allow',
       nodePortAddresses: [],
       oomScoreAdj: -999,
       configSyncPeriodMs: 900_000,
@@ -168,6 +169,8 @@ describe('fields', () => {
       'detectLocalMode: InterfaceNamePrefix\ndetectLocal: {interfaceNamePrefix: veth}',
       { detectLocal: { kind: 'interfacePrefix', prefix: 'veth' } },
     ],
+    ['pointsman: {otherFamilySourceRanges: Deny}', { otherFamilySourceRanges: 'Deny' }],
+    ['pointsman:', { otherFamilySourceRanges: 'Allow' }],
     ['nodePortAddresses: [primary]', { nodePortAddresses: 'primary' }],
     ['nodePortAddresses: [192.0.2.0/24]', { nodePortAddresses: ['192.0.2.0/24'] }],
     [
@@ -237,6 +240,8 @@ describe('mistakes', () => {
     ),
     ['nodePortAddresses: [primary, 10.0.0.0/8]', /use either "primary" alone or CIDRs/],
     ['nodePortAddresses: primary', /write a list/],
+    ['pointsman: {otherFamilySourceRanges: deny}', /use Allow or Deny/],
+    ['pointsman: Deny', /write a map of fields/],
     ['hostnameOverride: "a b"', /is not a name of a Node/],
     ['logging: {format: xml}', /use text or json/],
     ['featureGates: {A: "true"}', /featureGates\.A: "true" is not valid; write true or false/],
@@ -320,6 +325,10 @@ describe('what is tolerated', () => {
       'kp.conf:4:19: featureGates.X: feature gate X has no effect in Pointsman; remove it',
     ],
     [
+      'pointsman: {otherFamilySourceRange: Deny}',
+      'kp.conf:4:37: pointsman.otherFamilySourceRange: there is no such field: it is ignored; did you mean pointsman.otherFamilySourceRanges?',
+    ],
+    [
       'detectLocalMode: NodeCIDR\nclusterCIDR: x',
       'kp.conf:5:14: clusterCIDR: "x" is not a CIDR; it is ignored in mode NodeCIDR; write address/prefix, as in 10.244.0.0/16',
     ],
@@ -331,6 +340,12 @@ describe('what is tolerated', () => {
     const { config, warnings } = parse(rest);
     expect(warnings).toEqual([warning]);
     expect(config.oomScoreAdj).toBe(-999);
+  });
+
+  test('the feature gate that has an effect needs no warning', () => {
+    const { config, warnings } = parse('featureGates: {AllowServiceExternalIPs: false}');
+    expect(warnings).toEqual([]);
+    expect(config.featureGates).toEqual({ AllowServiceExternalIPs: false });
   });
 
   test('fields of other platforms that are not used need no warning', () => {

@@ -16,7 +16,7 @@ import {
   readSocketAddress,
 } from './resolve-addresses.ts';
 import type { ParsedFields } from './schema.ts';
-import { isScheduler, SCHEDULERS, type Scheduler } from './schedulers.ts';
+import { isScheduler, SCHEDULERS, type Scheduler } from '../model/schedulers.ts';
 
 /** The Config of mode ipvs; it must not be used when there are mistakes. */
 export function resolveConfig(fields: ParsedFields): {
@@ -75,6 +75,7 @@ export function resolveConfig(fields: ParsedFields): {
     detectLocalMode,
     detectLocal: readDetectLocal(fields, detectLocalMode, clusterCIDRs, findings),
     clusterCIDRs,
+    otherFamilySourceRanges: fields.pointsman.otherFamilySourceRanges,
     nodePortAddresses: readNodePortAddresses(fields, findings),
     oomScoreAdj: fields.oomScoreAdj,
     configSyncPeriodMs: toMs(fields.configSyncPeriod),
@@ -115,12 +116,14 @@ function readHostname(fields: ParsedFields, findings: Findings): string {
 }
 
 function readFeatureGates(fields: ParsedFields, findings: Findings): Readonly<Record<string, boolean>> {
-  for (const name of Object.keys(fields.featureGates))
+  for (const name of Object.keys(fields.featureGates)) {
+    if (name === 'AllowServiceExternalIPs') continue;
     findings.warn(
       ['featureGates', name],
       `feature gate ${printable(name)} has no effect in Pointsman`,
       'remove it',
     );
+  }
   return fields.featureGates;
 }
 

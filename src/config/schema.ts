@@ -130,6 +130,9 @@ export const FIELDS = {
     udpStreamTimeout: duration('0s', false),
   },
   configSyncPeriod: duration('15m', true),
+  pointsman: {
+    otherFamilySourceRanges: withDefault(z.enum(['Allow', 'Deny'], 'use Allow or Deny'), 'Allow' as const),
+  },
   portRange: ignored(),
   windowsRunAsService: ignored(),
 } as const satisfies Fields;

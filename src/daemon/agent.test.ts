@@ -6,18 +6,14 @@ import type { Family } from '../model/ip.ts';
 import { parseIp, type IpAddress } from '../model/ip.ts';
 import { serviceKey } from '../model/names.ts';
 import type { ClusterEvent } from '../model/objects.ts';
+import { PLAIN_NODE } from '../../test/nodes.ts';
 import type { NodeOptions } from '../plan/plan.ts';
 
 const ip = (text: string): IpAddress => parseIp(text) as IpAddress;
 
 const NODE: NodeOptions = {
-  nodeName: 'node1',
-  zone: '',
-  families: ['IPv4', 'IPv6'],
+  ...PLAIN_NODE,
   nodePortAddresses: [ip('192.168.0.2')],
-  scheduler: 'rr',
-  masqueradeAll: false,
-  localDetector: { kind: 'none' },
 };
 
 function service(name: string, clusterIP: string, more: object = {}): ClusterEvent {
@@ -154,6 +150,44 @@ describe('the agent', () => {
         )
         .sort(),
     ).toEqual(['TCP 172.30.0.50:80 sh', 'TCP 192.168.0.3:30080 sh']);
+  });
+
+  it('renders Services anew whose plan is the same on the other addresses of a node', async () => {
+    const kernel = new FakeIpvsKernel();
+    const { agent } = startAgent(kernel, NODE, [NODE_PORT]);
+    await agent.sync('request');
+    agent.setNode({ ...NODE, nodePortAddresses: [ip('192.168.0.3')] });
+    await agent.sync('request');
+    expect([...kernel.table.keys()].sort()).toEqual(['TCP 172.30.0.50:80', 'TCP 192.168.0.3:30080']);
+  });
+
+  it('gives a contested address to the older Service, reports the other, and passes it on in place', async () => {
+    const kernel = new FakeIpvsKernel();
+    const created = (event: ClusterEvent, creationTimestamp: string): ClusterEvent => {
+      if (event.type === 'apply') Object.assign(event.object.metadata ?? {}, { creationTimestamp });
+      return event;
+    };
+    const young = created(service('aa', '172.30.0.41'), '2026-02-01T00:00:00Z');
+    const old = created(service('zz', '172.30.0.41'), '2026-01-01T00:00:00Z');
+    const { agent } = startAgent(kernel, NODE, [
+      young,
+      slice('aa', ['10.0.0.1']),
+      old,
+      slice('zz', ['10.0.0.2']),
+    ]);
+    await agent.sync('request');
+    const servers = (): string[] => [...(kernel.table.get('TCP 172.30.0.41:80')?.destinations.keys() ?? [])];
+    expect(servers()).toEqual(['10.0.0.2:8080']);
+    expect(agent.problems()).toMatchObject([{ object: 'Service default/aa', reason: 'AddressConflict' }]);
+    kernel.writes = [];
+    agent.onEvents([gone('zz')]);
+    await agent.sync('request');
+    expect(servers()).toEqual(['10.0.0.1:8080']);
+    expect(kernel.writes.filter((write) => / 172\.30\.0\.41:80/.test(write))).toEqual([
+      'NEW_DEST TCP 172.30.0.41:80 -> 10.0.0.1:8080',
+      'DEL_DEST TCP 172.30.0.41:80 -> 10.0.0.2:8080',
+    ]);
+    expect(agent.problems()).toEqual([]);
   });
 
   it('asks to be called again while something is refused, and puts it right then, without losing what changed meanwhile', async () => {

@@ -7,10 +7,10 @@ import type { ServiceKey } from '../model/names.ts';
 import type { ClusterEvent } from '../model/objects.ts';
 import { formatProblem, type Problem } from '../model/problem.ts';
 import { Snapshot } from '../model/snapshot.ts';
-import { compileService } from '../plan/compile.ts';
+import { sameNodeOptions } from '../plan/node-options.ts';
 import type { NodeOptions, ServicePlan } from '../plan/plan.ts';
+import { Planner } from '../plan/planner.ts';
 import type { Log } from './log.ts';
-import { sameNodeOptions } from './node-options.ts';
 
 export interface AgentOptions {
   readonly backend: Backend;
@@ -37,15 +37,12 @@ const SERVICES_PER_PACE = 16;
 export class Agent {
   readonly snapshot = new Snapshot();
   private readonly options: AgentOptions;
-  private node: NodeOptions;
+  private readonly planner: Planner;
   private isNodeDirty = true;
   private isSettingsDirty = false;
   private isComplete = false;
   private isReady = false;
   private readonly dirty = new Set<ServiceKey>();
-  private readonly plans = new Map<ServiceKey, ServicePlan>();
-  /** Only Services that have some: what is shown costs what is wrong, not what there is. */
-  private readonly planProblems = new Map<ServiceKey, readonly Problem[]>();
   private readonly logged = new Set<string>();
   private syncs = 0;
   private lastReport: ApplyReport | null = null;
@@ -53,7 +50,7 @@ export class Agent {
 
   constructor(options: AgentOptions) {
     this.options = options;
-    this.node = options.node;
+    this.planner = new Planner(this.snapshot, options.node);
   }
 
   /** Takes events in; a sync is asked for only after `setComplete`. */
@@ -70,8 +67,8 @@ export class Agent {
 
   /** New settings or facts of the node; a sync is asked for when they matter. */
   setNode(node: NodeOptions): void {
-    if (sameNodeOptions(node, this.node)) return;
-    this.node = node;
+    if (sameNodeOptions(node, this.planner.node)) return;
+    this.planner.setNode(node);
     this.isNodeDirty = true;
     if (this.isReady) this.options.onDirty();
   }
@@ -83,15 +80,15 @@ export class Agent {
   }
 
   get nodeOptions(): NodeOptions {
-    return this.node;
+    return this.planner.node;
   }
 
   planOf(key: ServiceKey): ServicePlan | undefined {
-    return this.plans.get(key);
+    return this.planner.get(key);
   }
 
   serviceKeys(): Iterable<ServiceKey> {
-    return this.plans.keys();
+    return this.planner.keys();
   }
 
   get status(): SyncStatus {
@@ -130,48 +127,46 @@ export class Agent {
     let report = isRetrying ? await this.options.backend.retry(failed) : null;
     if (this.isNodeDirty || this.isSettingsDirty || this.dirty.size > 0) {
       this.isSettingsDirty = false;
-      const changed = await this.compileChanges();
-      const isFirst = !this.isComplete;
-      const applied = await this.options.backend.apply({
-        node: this.node,
-        services: changed,
-        isComplete: isFirst,
-      });
+      const services = await this.compileChanges();
+      const isComplete = !this.isComplete;
+      const applied = await this.options.backend.apply({ node: this.planner.node, services, isComplete });
       this.isComplete = true;
       report = report === null ? applied : merge(report, applied);
     }
     return report;
   }
 
-  private async compileChanges(): Promise<Map<ServiceKey, ServicePlan | null>> {
+  /** The plans to hand over: those that changed, or all when the backend must look at each again. */
+  private async compileChanges(): Promise<ReadonlyMap<ServiceKey, ServicePlan | null>> {
     const keys = new Set(this.dirty);
     this.dirty.clear();
+    // A plan that stays the same can still mean something else in the kernel when facts of the node changed.
+    const isWhole = this.isNodeDirty || !this.isComplete;
     if (this.isNodeDirty) for (const key of this.snapshot.services()) keys.add(key);
     this.isNodeDirty = false;
-    const changed = new Map<ServiceKey, ServicePlan | null>();
-    let compiled = 0;
+    let done = 0;
     for (const key of keys) {
-      const facts = this.snapshot.get(key);
-      const plan = facts === undefined ? null : compileService(facts.service, facts.slices, this.node);
-      if (plan === null || plan.problems.length === 0) this.planProblems.delete(key);
-      else this.planProblems.set(key, plan.problems);
-      if (plan !== null) this.plans.set(key, plan);
-      else if (!this.plans.delete(key)) continue;
-      changed.set(key, plan);
-      if (++compiled % SERVICES_PER_PACE === 0) await this.options.pace();
+      this.planner.recompile(key);
+      if (++done % SERVICES_PER_PACE === 0) await this.options.pace();
     }
-    return changed;
+    const services = new Map<ServiceKey, ServicePlan | null>();
+    for (const [key, plan] of this.planner.settleChanges()) {
+      if (plan !== undefined) services.set(key, plan);
+      if (++done % SERVICES_PER_PACE === 0) await this.options.pace();
+    }
+    if (isWhole) for (const plan of this.planner.values()) services.set(plan.key, plan);
+    return services;
   }
 
   /** Everything that is wrong at present: with objects, with plans, with the kernel. */
   problems(): Problem[] {
     const kernel = [...this.options.backend.problems().values()].flat();
-    return [...this.snapshot.problems(), ...[...this.planProblems.values()].flat(), ...kernel];
+    return [...this.snapshot.problems(), ...this.planner.problems(), ...kernel];
   }
 
   private logReport(report: ApplyReport): void {
     const fields = {
-      services: this.plans.size,
+      services: this.planner.size,
       operations: report.operations,
       elapsedMs: Math.round(report.durationMs * 10) / 10,
       failed: report.failed.length,

@@ -54,6 +54,17 @@ describe('node options from the configuration', () => {
     localAddresses: ['192.168.0.2', '10.0.0.1'].map(ip),
   };
 
+  it.each<[string, Partial<Config>, object]>([
+    ['by default', {}, { allowsExternalIPs: true, otherFamilySourceRanges: 'Allow' }],
+    ['with the gate on', { featureGates: { AllowServiceExternalIPs: true } }, { allowsExternalIPs: true }],
+    ['with the gate off', { featureGates: { AllowServiceExternalIPs: false } }, { allowsExternalIPs: false }],
+    ['closed', { otherFamilySourceRanges: 'Deny' }, { otherFamilySourceRanges: 'Deny' }],
+    ['without localhost node ports, which IPVS cannot do', {}, { nodePortLoopbacks: [] }],
+  ])('say who may come from outside: %s', (_name, change, expected) => {
+    const made = nodeOptionsFrom(config(change), { ...identity, node: node([]) });
+    expect(made).toMatchObject({ ...expected, nodeIPs: ['192.168.0.2'] });
+  });
+
   it('take zone and primary addresses from the Node object', () => {
     const made = nodeOptionsFrom(config({ nodePortAddresses: 'primary' }), { ...identity, node: node([]) });
     expect(made).toMatchObject({ nodeName: 'node1', zone: 'a', nodePortAddresses: ['192.168.0.2'] });

@@ -5,7 +5,7 @@ import type { Config } from '../config/config.ts';
 import { familyOf, type Family, type IpAddress } from '../model/ip.ts';
 import type { NodeRecord } from '../model/node.ts';
 import type { LocalDetector, NodeOptions } from '../plan/plan.ts';
-import { makeNodeOptions, type NodeSettings } from './node-options.ts';
+import { makeNodeOptions, type NodeSettings } from '../plan/node-options.ts';
 
 /** What is known of this machine: its name, the families of its kernel, its Node object when there is one, its addresses. */
 export interface NodeIdentity {
@@ -38,6 +38,10 @@ export function nodeSettings(
     scheduler: config.ipvs.scheduler,
     masqueradeAll: config.masqueradeAll,
     nodePortAddresses: config.nodePortAddresses,
+    // IPVS has no virtual server on loopback: this needs a route that only mode iptables sets up.
+    localhostNodePorts: false,
+    allowsExternalIPs: config.featureGates['AllowServiceExternalIPs'] !== false,
+    otherFamilySourceRanges: config.otherFamilySourceRanges,
     localDetector: localDetector(config, node),
   };
 }

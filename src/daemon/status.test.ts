@@ -5,17 +5,13 @@ import type { IpvsDestinationState, ServiceKey as IpvsKey } from '../kernel/ipvs
 import { parseIp, type IpAddress } from '../model/ip.ts';
 import type { ClusterEvent } from '../model/objects.ts';
 import type { NodeOptions } from '../plan/plan.ts';
+import { PLAIN_NODE } from '../../test/nodes.ts';
 import { collectStatus } from './status.ts';
 
 const ip = (text: string): IpAddress => parseIp(text) as IpAddress;
 const NODE: NodeOptions = {
-  nodeName: 'node1',
-  zone: '',
+  ...PLAIN_NODE,
   families: ['IPv4'],
-  nodePortAddresses: [],
-  scheduler: 'rr',
-  masqueradeAll: false,
-  localDetector: { kind: 'none' },
 };
 
 function objects(

@@ -1,7 +1,7 @@
 // What completion offers where, worked out from the tables of the command line: commands and verbs, the options that go with each, what
 // hides an option (another of its kind, a conflict), and where its values come from. No shell is known here. Pure.
 
-import { SCHEDULERS } from '../config/schedulers.ts';
+import { SCHEDULERS } from '../model/schedulers.ts';
 import {
   COMBINATIONS,
   COMMAND_SWITCHES,

@@ -24,3 +24,15 @@ test('agrees with isDeepStrictEqual on plain data', () => {
     { numRuns: 2000 },
   );
 });
+
+test.each([
+  ['an empty list and an empty object', [], {}],
+  ['a list and an object with its items', ['a'], { 0: 'a' }],
+  ['null and an empty object', null, {}],
+  ['a member that is undefined and one that is missing', { a: undefined }, { b: undefined }],
+  ['a list and its beginning', ['a', 'b'], ['a']],
+  ['a number and its text', { a: 1 }, { a: '1' }],
+])('tells %s apart, both ways', (_case, a, b) => {
+  expect(isSameData(a, b)).toBe(false);
+  expect(isSameData(b, a)).toBe(false);
+});

@@ -6,9 +6,11 @@ export function isSameData(a: unknown, b: unknown): boolean {
   if (Object.is(a, b)) return true;
   if (typeof a !== 'object' || typeof b !== 'object' || a === null || b === null) return false;
   if (Array.isArray(a)) {
-    if (!Array.isArray(b) || a.length !== b.length) return false;
-    for (let i = 0; i < a.length; i++) if (!isSameData(a[i], b[i])) return false;
-    return true;
+    return (
+      Array.isArray(b) &&
+      a.length === b.length &&
+      a.every((item: unknown, index) => isSameData(item, b[index]))
+    );
   }
   if (Array.isArray(b)) return false;
   const left = a as Record<string, unknown>;

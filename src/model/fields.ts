@@ -61,8 +61,9 @@ export function quote(value: unknown): string {
 
 /** The value as an object; null for anything else. */
 export function objectOf(value: unknown): Readonly<Record<string, unknown>> | null {
-  return typeof value === 'object' && value !== null && !Array.isArray(value)
-    ? (value as Record<string, unknown>)
+  // null is an 'object' too, and comes back as what it is.
+  return typeof value === 'object' && !Array.isArray(value)
+    ? (value as Readonly<Record<string, unknown>> | null)
     : null;
 }
 

@@ -6,6 +6,7 @@ import { describe, expect, test } from 'vitest';
 import {
   cidrContains,
   compareIp,
+  compareText,
   decodeIp,
   encodeIp,
   familyOf,
@@ -26,6 +27,8 @@ describe('parseIp', () => {
     ['keeps broadcast', '255.255.255.255', '255.255.255.255'],
     ['reads leading zeros as decimal', '172.30.0.041', '172.30.0.41'],
     ['reads many leading zeros', '010.000.0000.09', '10.0.0.9'],
+    ['keeps octets of one, two and three digits', '9.10.99.100', '9.10.99.100'],
+    ['takes 64 characters', `${'0'.repeat(57)}1.2.3.4`, '1.2.3.4'],
     ['keeps ::', '::', '::'],
     ['keeps ::1', '::1', '::1'],
     ['keeps a trailing run', '2001:db8::', '2001:db8::'],
@@ -45,6 +48,9 @@ describe('parseIp', () => {
     ['counts mapped hexadecimal text as IPv4', '::FFFF:c000:0201', '192.0.2.1'],
     ['counts mapped text with leading zeros as IPv4', '0:0:0:0:0:ffff:192.0.2.001', '192.0.2.1'],
     ['does not take ::ffff:0:0 in another place as mapped', '::ffff:0:c000:201', '::ffff:0:c000:201'],
+    ['does not take a half of ffff as mapped', '::ff00:c000:201', '::ff00:c000:201'],
+    ['does not take the other half of ffff as mapped', '::ff:c000:201', '::ff:c000:201'],
+    ['keeps groups of one to four digits', 'f:ff:fff:ffff:1:10:100:1000', 'f:ff:fff:ffff:1:10:100:1000'],
   ])('%s', (_name, text, expected) => {
     expect(parseIp(text)).toBe(expected);
   });
@@ -60,6 +66,7 @@ describe('parseIp', () => {
     '1..2.3',
     '1.2.3.4.5',
     '1.2.3.256',
+    '1.2.3.a',
     '1.2.3.1e2',
     '1.2.3.0x1',
     '1.2.3.-1',
@@ -70,11 +77,14 @@ describe('parseIp', () => {
     '1.2.3.4/32',
     '１.2.3.4',
     '999999999999.0.0.1',
-    '0'.repeat(65),
+    `${'0'.repeat(58)}1.2.3.4`,
     ':',
     ':::',
     '1:::2',
     '1::2::3',
+    '::1::2',
+    '::@',
+    '::`',
     ':1::',
     '1:',
     '1::2:',
@@ -164,13 +174,32 @@ describe('encodeIp and decodeIp', () => {
   });
 
   test('throw a RangeError when there is no room', () => {
-    expect(() => encodeIp('192.0.2.1' as IpAddress, new Uint8Array(7), 4)).toThrow(RangeError);
-    expect(() => decodeIp(new Uint8Array(15), 0, 'IPv6')).toThrow(RangeError);
-    expect(() => decodeIp(new Uint8Array(4), 1, 'IPv4')).toThrow(RangeError);
+    const ipv4 = '192.0.2.1' as IpAddress;
+    const ipv6 = '2001:db8::1' as IpAddress;
+    expect(() => encodeIp(ipv4, new Uint8Array(7), 4)).toThrow(new RangeError('no room for 4 bytes at 4'));
+    expect(() => encodeIp(ipv4, new Uint8Array(7), -1)).toThrow(new RangeError('no room for 4 bytes at -1'));
+    expect(() => encodeIp(ipv6, new Uint8Array(15), 0)).toThrow(new RangeError('no room for 16 bytes at 0'));
+    expect(() => decodeIp(new Uint8Array(15), 0, 'IPv6')).toThrow(new RangeError('no 16 bytes at 0'));
+    expect(() => decodeIp(new Uint8Array(4), 1, 'IPv4')).toThrow(new RangeError('no 4 bytes at 1'));
+    expect(() => decodeIp(new Uint8Array(4), -1, 'IPv4')).toThrow(new RangeError('no 4 bytes at -1'));
   });
 
-  test('encodeIp throws on text that is no address', () => {
-    expect(() => encodeIp('web' as IpAddress, new Uint8Array(16), 0)).toThrow('not an IpAddress: "web"');
+  test.each(['web', '1.2.3.4.5.6.7.8', '1:2:3:4:5:6:7:8:9', '1:2:3:4:5:6:7:1.2.3.4'])(
+    'encodeIp throws on %j, and leaves the bytes alone that no address would take',
+    (text) => {
+      const target = new Uint8Array(24).fill(0xee);
+      expect(() => encodeIp(text as IpAddress, target, 0)).toThrow(
+        new Error(`not an IpAddress: ${JSON.stringify(text)}`),
+      );
+      const size = text.includes(':') ? 16 : 4;
+      expect(target.subarray(size)).toEqual(new Uint8Array(24 - size).fill(0xee));
+    },
+  );
+
+  test('decodeIp takes zeros behind the address for no part of it', () => {
+    const bytes = new Uint8Array(32);
+    bytes.set([0, 1, 0, 0, 0, 0, 0, 1, 0, 1, 0, 1]);
+    expect(decodeIp(bytes, 0, 'IPv6')).toBe('1::1:1:1:0:0');
   });
 });
 
@@ -185,6 +214,8 @@ describe('parseCidr', () => {
     ['takes all of IPv6', '2001:db8::/0', '::/0'],
     ['keeps an IPv6 host', '::1/128', '::1/128'],
     ['counts a mapped network as IPv4', '::ffff:10.1.2.3/104', '10.0.0.0/8'],
+    ['counts all of the mapped addresses as all of IPv4', '::ffff:10.1.2.3/96', '0.0.0.0/0'],
+    ['takes 64 characters', `${'0'.repeat(54)}10.0.0.0/8`, '10.0.0.0/8'],
   ])('%s', (_name, text, expected) => {
     expect(parseCidr(text)).toBe(expected);
   });
@@ -198,6 +229,12 @@ describe('parseCidr', () => {
     '10.0.0.0/1e1',
     '10.0.0.0/8 ',
     '10.0.0.0/8/8',
+    '10.0.0.0/1:',
+    '10.0.0.0/256',
+    '10.0.0.0/1000',
+    '::/8 ',
+    '8',
+    `${'0'.repeat(55)}10.0.0.0/8`,
     '10.0.0/8',
     '::/129',
     '::ffff:10.0.0.0/95',
@@ -242,7 +279,23 @@ test('compareIp puts IPv4 first and then follows the bytes', () => {
     '2001:db8::10',
   ] as IpAddress[];
   expect(sorted.toReversed().sort(compareIp)).toEqual(sorted);
-  expect(compareIp(sorted[0]!, sorted[0]!)).toBe(0);
+  // The same address again is equal, whatever was compared before.
+  for (const one of sorted) {
+    compareIp('2001:db8:100::' as IpAddress, '2001:db8:200::' as IpAddress);
+    expect(compareIp(one, one)).toBe(0);
+  }
+});
+
+test.each([
+  ['a', 'a', 0],
+  ['', '', 0],
+  ['a', 'b', -1],
+  ['b', 'a', 1],
+  ['a', 'aa', -1],
+  ['Z', 'a', -1],
+  ['é', 'z', 1],
+])('compareText orders %j and %j by their code units: %j', (a, b, expected) => {
+  expect(compareText(a, b)).toBe(expected);
 });
 
 test.each([
@@ -252,13 +305,13 @@ test.each([
     'link-local',
     isLinkLocal,
     ['169.254.0.1', 'fe80::1', 'febf::'],
-    ['169.253.0.1', 'fec0::1', 'fe8::1', '::fe80'],
+    ['169.253.0.1', 'fec0::1', 'fe8::1', '::fe80', '2001:db8:fe80::1'],
   ],
   [
     'multicast or broadcast',
     isMulticastOrBroadcast,
     ['224.0.0.1', '239.1.1.1', '255.255.255.255', 'ff02::1', 'ff00::'],
-    ['223.0.0.1', '240.0.0.1', '22.4.0.1', 'ff::1', 'fe00::1'],
+    ['223.0.0.1', '240.0.0.1', '22.4.0.1', '10.224.0.1', 'ff::1', 'fe00::1', '2001:ff02::1'],
   ],
 ] as const)('%s addresses are told apart', (_name, predicate, inside, outside) => {
   for (const text of inside) expect(predicate(text as IpAddress), text).toBe(true);

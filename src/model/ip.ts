@@ -104,7 +104,6 @@ export function decodeIp(bytes: Uint8Array, offset: number, family: Family): IpA
 
 /** Order of addresses: IPv4 before IPv6, then by bytes. */
 export function compareIp(a: IpAddress, b: IpAddress): number {
-  if (a === b) return 0;
   const sizeA = encodeIp(a, scratch, 0);
   const sizeB = encodeIp(b, other, 0);
   if (sizeA !== sizeB) return sizeA - sizeB;
@@ -157,7 +156,7 @@ export function compareText(a: string, b: string): number {
   return a < b ? -1 : a > b ? 1 : 0;
 }
 
-/** Reads the digits of a prefix from `start` to the end; -1 when they are no number of at most 999. */
+/** Reads the digits from `start` to the end as a number; -1 when there are none or anything else. */
 function readPrefix(text: string, start: number): number {
   if (start >= text.length) return -1;
   let value = 0;
@@ -165,7 +164,6 @@ function readPrefix(text: string, start: number): number {
     const digit = text.charCodeAt(i) - ZERO;
     if (digit < 0 || digit > 9) return -1;
     value = value * 10 + digit;
-    if (value > 999) return -1;
   }
   return value;
 }
@@ -173,30 +171,30 @@ function readPrefix(text: string, start: number): number {
 /** Reads exactly four decimal octets of text[start, end) into target; false (target then holds rubbish) when they are not there. */
 function readIpv4(text: string, start: number, end: number, target: Uint8Array, offset: number): boolean {
   let octet = 0;
-  let digits = 0;
+  let hasDigits = false;
   let count = 0;
   for (let i = start; i < end; i++) {
     const code = text.charCodeAt(i);
     if (code === DOT) {
-      if (digits === 0 || count === 3) return false;
+      if (!hasDigits || count === 3) return false;
       target[offset + count++] = octet;
       octet = 0;
-      digits = 0;
+      hasDigits = false;
     } else {
       if (code < ZERO || code > NINE) return false;
       octet = octet * 10 + (code - ZERO);
       if (octet > 255) return false;
-      digits++;
+      hasDigits = true;
     }
   }
-  if (count !== 3 || digits === 0) return false;
+  if (count !== 3 || !hasDigits) return false;
   target[offset + 3] = octet;
   return true;
 }
 
-/** Value of a hexadecimal digit's character code, -1 for anything else. */
+/** Value of a hexadecimal digit's character code, negative for anything else (NaN too, which is read behind the end of a text). */
 function hexDigit(code: number): number {
-  if (code >= ZERO && code <= NINE) return code - ZERO;
+  if (code <= NINE) return code - ZERO;
   const lower = code | 0x20;
   return lower >= LETTER_A && lower <= LETTER_F ? lower - LETTER_A + 10 : -1;
 }
@@ -216,7 +214,7 @@ function readIpv6(text: string, target: Uint8Array, offset: number): boolean {
     const start = at;
     let group = 0;
     let digit = 0;
-    while (at < length && at - start < 5 && (digit = hexDigit(text.charCodeAt(at))) >= 0) {
+    while ((digit = hexDigit(text.charCodeAt(at))) >= 0) {
       group = (group << 4) | digit;
       at++;
     }
@@ -300,12 +298,12 @@ function formatIpv6(bytes: Uint8Array, offset: number): IpAddress {
 function longestZeroRun(bytes: Uint8Array, offset: number): { runStart: number; runLength: number } {
   let runStart = -1;
   let runLength = 1;
+  let zeros = 0; // zero groups up to this one
   for (let group = 0; group < 8; group++) {
-    const start = group;
-    while (group < 8 && bytes[offset + 2 * group] === 0 && bytes[offset + 2 * group + 1] === 0) group++;
-    if (group - start > runLength) {
-      runStart = start;
-      runLength = group - start;
+    zeros = bytes[offset + 2 * group] === 0 && bytes[offset + 2 * group + 1] === 0 ? zeros + 1 : 0;
+    if (zeros > runLength) {
+      runStart = group + 1 - zeros;
+      runLength = zeros;
     }
   }
   return { runStart, runLength };

@@ -31,7 +31,12 @@ describe('names follow the rules of the API', () => {
       ['', '.a', 'a.', 'a..b', 'a-.b', 'A', 'a'.repeat(254), 'a\n'],
     ],
     ['port name', isPortName, ['', 'http', '8080'], ['HTTP', 'a_b', `${LONG}a`]],
-    ['label value', isLabelValue, ['', 'zone-a', 'Zone_1.x', LONG], ['-a', 'a-', `${LONG}a`, 'a b', 'a/b']],
+    [
+      'label value',
+      isLabelValue,
+      ['', 'a', 'zone-a', 'Zone_1.x', LONG],
+      ['-a', 'a-', `${LONG}a`, 'a b', 'a/b'],
+    ],
     [
       'interface name',
       isInterfaceName,

@@ -14,8 +14,8 @@ export function serviceKey(namespace: string, name: string): ServiceKey {
 
 /** Reads "namespace/name" (for arguments of commands); null when either part is no valid name. */
 export function parseServiceKey(text: string): ServiceKey | null {
-  const [namespace = '', name = '', more] = text.split('/', 3);
-  return more === undefined && isDnsLabel(namespace) && isDnsLabel(name) ? serviceKey(namespace, name) : null;
+  const parts = text.split('/', 3);
+  return parts.length === 2 && parts.every(isDnsLabel) ? (text as ServiceKey) : null;
 }
 
 /** The two parts of a key. */

@@ -3,6 +3,7 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { projectNode } from './node.ts';
+import { formatProblem } from './problem.ts';
 
 test('a node is its zone, its addresses with internal ones first, and one pod CIDR of each family', () => {
   const { record, problems } = projectNode({
@@ -36,30 +37,98 @@ test.each([
   expect(projectNode({ metadata: { name: 'node1' }, spec }).record!.podCIDRs).toEqual(expected);
 });
 
+test('a node of which nothing is known but its name has no zone, no address and no pod CIDR', () => {
+  expect(projectNode({ metadata: { name: 'node1' } })).toEqual({
+    record: { name: 'node1', zone: '', addresses: [], podCIDRs: [] },
+    problems: [],
+  });
+});
+
+const ADDRESS_LINE = 'it is left out; write an IPv4 or IPv6 address';
+const CIDR_LINE = 'it is left out; write address/prefix, as in 10.244.1.0/24';
+const ZONE = 'topology.kubernetes.io/zone';
+const GOOD = { type: 'InternalIP', address: '192.168.50.11' };
+
 test.each([
-  ['a name that is none', { metadata: { name: 'Node 1' } }, 'metadata.name', true],
   [
     'an address that is none',
-    { metadata: { name: 'node1' }, status: { addresses: [{ type: 'InternalIP', address: 'x' }] } },
-    'status.addresses[0].address',
-    false,
+    { status: { addresses: [{ type: 'InternalIP', address: 'x' }, GOOD] } },
+    [`status.addresses[0].address: "x" is not valid: ${ADDRESS_LINE}`],
+  ],
+  [
+    'an address that is no text',
+    { status: { addresses: [GOOD, { type: 'ExternalIP', address: 5 }] } },
+    [`status.addresses[1].address: 5 is not valid: ${ADDRESS_LINE}`],
+  ],
+  [
+    'addresses that are no list',
+    { status: { addresses: 'x' } },
+    ['status.addresses: "x" is not valid: it must be a list and is ignored; write it as a list'],
   ],
   [
     'a zone that is none',
-    { metadata: { name: 'node1', labels: { 'topology.kubernetes.io/zone': 'a b' } } },
-    'metadata.labels[topology.kubernetes.io/zone]',
-    false,
+    { metadata: { name: 'node1', labels: { [ZONE]: 'a b' } } },
+    [
+      `metadata.labels[${ZONE}]: "a b" is not valid: the node counts as without zone; use a valid label value`,
+    ],
   ],
   [
-    'a pod CIDR that is none',
-    { metadata: { name: 'node1' }, spec: { podCIDRs: ['10.244.1.0'] } },
-    'spec.podCIDRs[0]',
-    false,
+    'a zone that is no text',
+    { metadata: { name: 'node1', labels: { [ZONE]: ['a'] } } },
+    [
+      `metadata.labels[${ZONE}]: a list is not valid: the node counts as without zone; use a valid label value`,
+    ],
   ],
-])('%s is reported', (_name, object, field, isSkipped) => {
-  const { record, problems } = projectNode(object);
-  expect(problems).toMatchObject([{ field, reason: 'InvalidField' }]);
-  expect(record === null).toBe(isSkipped);
+  [
+    'pod CIDRs that are none',
+    { spec: { podCIDRs: ['10.244.1.0', 5] } },
+    [
+      `spec.podCIDRs[0]: "10.244.1.0" is not valid: ${CIDR_LINE}`,
+      `spec.podCIDRs[1]: 5 is not valid: ${CIDR_LINE}`,
+    ],
+  ],
+  [
+    'a single pod CIDR that is none',
+    { spec: { podCIDR: '10.244.1.0' } },
+    [`spec.podCIDR: "10.244.1.0" is not valid: ${CIDR_LINE}`],
+  ],
+  [
+    'pod CIDRs that are no list',
+    { spec: { podCIDRs: 'x' } },
+    ['spec.podCIDRs: "x" is not valid: it must be a list and is ignored; write it as a list'],
+  ],
+])('%s: it is reported and the rest of the node is kept', (_name, object, lines) => {
+  const { record, problems } = projectNode({ metadata: { name: 'node1' }, ...object });
+  expect(problems.map(formatProblem)).toEqual(lines.map((line) => `Node node1: ${line}`));
+  const hasAddress = JSON.stringify(object).includes(GOOD.address);
+  expect(record).toEqual({
+    name: 'node1',
+    zone: '',
+    addresses: hasAddress ? [GOOD.address] : [],
+    podCIDRs: [],
+  });
+});
+
+test.each([
+  ['a name that is none', { name: 'Node 1' }, '"Node 1"'],
+  ['a name that is no text', { name: ['node1'] }, 'a list'],
+  ['no name', {}, 'null'],
+])('%s: the node is skipped', (_name, metadata, shown) => {
+  const { record, problems } = projectNode({ metadata });
+  expect(record).toBeNull();
+  expect(problems.map(formatProblem)).toEqual([
+    `Node ?: metadata.name: ${shown} is not valid: the Node is skipped; give it a DNS name in lower case`,
+  ]);
+});
+
+test('more than 1,000 addresses are cut off with a problem', () => {
+  const addresses = Array.from({ length: 1001 }, (_, i) => ({
+    type: 'InternalIP',
+    address: `10.0.${i >> 8}.${i & 255}`,
+  }));
+  const { record, problems } = projectNode({ metadata: { name: 'node1' }, status: { addresses } });
+  expect(record!.addresses).toHaveLength(1000);
+  expect(problems).toMatchObject([{ field: 'status.addresses', reason: 'LimitExceeded' }]);
 });
 
 test('no JSON value makes the projection throw', () => {

@@ -1,5 +1,5 @@
 // The fields that Pointsman reads of Kubernetes objects, in the API's own shape and spelling. A claim, not a check: the values come from
-// outside, so everything may be absent, null or of another type, and only the projections (service.ts, endpoints.ts, node.ts) read them.
+// outside, so everything may be absent, null or of another type, and only the projections (service.ts, endpoint-slice.ts, node.ts) read them.
 // Source: Kubernetes API v1 (Service, Node) and discovery.k8s.io/v1 (EndpointSlice).
 
 /** What the API leaves out, it may also send as null. */

@@ -7,6 +7,8 @@ export type ProblemReason =
   | 'WrongFamily'
   | 'LimitExceeded'
   | 'AddressConflict'
+  /** Done, but not exactly as asked. */
+  | 'Approximated'
   | 'ForeignVirtualServer'
   | 'KernelRefused';
 

@@ -16,6 +16,9 @@ import {
 } from './ip.ts';
 import { packed } from './interner.ts';
 
+/** What most Services have of external and load-balancer addresses. */
+const NO_ADDRESSES: readonly IpAddress[] = Object.freeze([]);
+
 /** spec.clusterIP, or the first of spec.clusterIPs where a manifest gives only the list. */
 export function primaryClusterIP(spec: unknown): unknown {
   const clusterIP = member(spec, 'clusterIP');
@@ -33,8 +36,12 @@ export function readClusterIPs(spec: unknown, problems: ProblemList): readonly I
   texts.forEach((text, index) => {
     const field = listed.length > 0 ? `spec.clusterIPs[${index}]` : 'spec.clusterIP';
     if (isAbsent(text)) {
-      const remedy = 'give it one, or None for a headless Service';
-      problems.add('InvalidField', field, 'no cluster IP is given: the Service is skipped', remedy);
+      if (listed.length > 0)
+        problems.add('InvalidField', field, 'it is empty: it is left out', 'give an address');
+      else {
+        const remedy = 'give it one, or None for a headless Service';
+        problems.add('InvalidField', field, 'no cluster IP is given: the Service is skipped', remedy);
+      }
       return;
     }
     const address = readAddress(text, field, problems, isUsableAsVip);
@@ -55,28 +62,34 @@ export function readClusterIPs(spec: unknown, problems: ProblemList): readonly I
 
 /** spec.externalIPs, both families, without repetition. Blank items are passed over. */
 export function readExternalIPs(spec: unknown, problems: ProblemList): readonly IpAddress[] {
+  const listed = readList(member(spec, 'externalIPs'), 'spec.externalIPs', problems, MAX_LIST_LENGTH);
+  if (listed.length === 0) return NO_ADDRESSES;
   const addresses = new Set<IpAddress>();
-  readList(member(spec, 'externalIPs'), 'spec.externalIPs', problems, MAX_LIST_LENGTH).forEach(
-    (text, index) => {
-      if (isBlank(text)) return;
-      // As the API: no link-local address either, or an editor of Services could capture a cloud's metadata server.
-      const isUsable = (address: IpAddress): boolean => isUsableAsVip(address) && !isLinkLocal(address);
-      const address = readAddress(text, `spec.externalIPs[${index}]`, problems, isUsable);
-      if (address !== null) addresses.add(address);
-    },
-  );
+  listed.forEach((text, index) => {
+    if (isBlank(text)) return;
+    // As the API: no link-local address either, or an editor of Services could capture a cloud's metadata server.
+    const isUsable = (address: IpAddress): boolean => isUsableAsVip(address) && !isLinkLocal(address);
+    const address = readAddress(text, `spec.externalIPs[${index}]`, problems, isUsable);
+    if (address !== null) addresses.add(address);
+  });
   return packed([...addresses]);
 }
 
 /** Addresses of status.loadBalancer.ingress that the node answers for (ipMode VIP or none), without repetition. */
 export function readIngress(object: unknown, problems: ProblemList): readonly IpAddress[] {
   const path = 'status.loadBalancer.ingress';
-  const addresses = new Set<IpAddress>();
   const ingress = member(member(member(object, 'status'), 'loadBalancer'), 'ingress');
-  readList(ingress, path, problems, MAX_LIST_LENGTH).forEach((item, index) => {
+  const listed = readList(ingress, path, problems, MAX_LIST_LENGTH);
+  if (listed.length === 0) return NO_ADDRESSES;
+  const addresses = new Set<IpAddress>();
+  listed.forEach((item, index) => {
     const text = member(item, 'ip');
     const mode = member(item, 'ipMode');
-    if (isBlank(text) || (!isAbsent(mode) && mode !== 'VIP')) return;
+    if (isBlank(text) || mode === 'Proxy') return;
+    if (!isAbsent(mode) && mode !== 'VIP') {
+      problems.invalid(`${path}[${index}].ipMode`, mode, 'the address is left out', 'use VIP or Proxy');
+      return;
+    }
     const address = readAddress(text, `${path}[${index}].ip`, problems, isUsableAsVip);
     if (address !== null) addresses.add(address);
   });
@@ -84,20 +97,21 @@ export function readIngress(object: unknown, problems: ProblemList): readonly Ip
 }
 
 /**
- * spec.loadBalancerSourceRanges, both families, without repetition; null when none is given. A range that cannot be read admits nobody,
- * so a Service whose ranges are all wrong is closed, not open.
+ * spec.loadBalancerSourceRanges, both families, trimmed, without repetition. A range that cannot be read is reported and passed over, a
+ * blank one silently. null when none is given; empty when some are given, but none that can be read.
  */
 export function readSourceRanges(spec: unknown, problems: ProblemList): readonly Cidr[] | null {
   const path = 'spec.loadBalancerSourceRanges';
-  const ranges = new Set<Cidr>();
   const listed = member(spec, 'loadBalancerSourceRanges');
-  let isGiven = !isAbsent(listed) && !Array.isArray(listed);
+  if (isAbsent(listed)) return null;
+  const ranges = new Set<Cidr>();
+  let isGiven = !Array.isArray(listed);
   readList(listed, path, problems, MAX_LIST_LENGTH).forEach((text, index) => {
     if (isBlank(text)) return;
     isGiven = true;
     const range = typeof text === 'string' ? parseCidr(text.trim()) : null;
     const remedy = 'write address/prefix, as in 192.0.2.0/24';
-    if (range === null) problems.invalid(`${path}[${index}]`, text, 'it admits nobody', remedy);
+    if (range === null) problems.invalid(`${path}[${index}]`, text, 'it is passed over', remedy);
     else ranges.add(range);
   });
   return isGiven ? packed([...ranges]) : null;

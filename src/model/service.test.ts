@@ -1,128 +1,247 @@
-// Projection of Services: the rules of kube-proxy's tracker tests, defaults, and every kind of bad field. No JSON value may throw.
+// Projection of Services, by the rows of the service model: 1.1 (filters), 1.2 (which Services become table entries, fields per entry), and
+// scenarios 6.1. Row by row elsewhere: its ports in service-ports.test.ts,
+// addresses in service-addresses.test.ts, annotations in annotations.test.ts, any
+// JSON value in hostile-objects.test.ts. What is derived of a record
+// (ExternallyAccessible, UsesClusterEndpoints, UsesLocalEndpoints) is decided in plan/: categorize.test.ts and compile.test.ts.
 
-import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { serviceObject } from '../../test/arbitraries.ts';
-import { formatProblem } from './problem.ts';
-import { projectService, sourceRangesOf, type ServiceRecord } from './service.ts';
+import { plainService } from '../../test/objects.ts';
+import { problemLines } from '../../test/problems.ts';
+import { projectService, type ServiceRecord } from './service.ts';
 
 const PORT = { name: 'http', port: 80 };
+const HTTP = { name: 'http', protocol: 'TCP', port: 80, nodePort: 0 };
+const PROXY_NAME = 'service.kubernetes.io/service-proxy-name';
 
-/** A minimal valid Service with changes to its spec. */
-function service(spec: object, rest: object = {}): object {
-  return {
-    kind: 'Service',
-    metadata: { name: 'web', namespace: 'default' },
-    spec: { clusterIP: '10.96.0.1', ports: [PORT], ...spec },
-    ...rest,
-  };
-}
+const affinity = (timeoutSeconds: unknown, sessionAffinity = 'ClientIP'): object => ({
+  sessionAffinity,
+  sessionAffinityConfig: { clientIP: { timeoutSeconds } },
+});
 
-function recordOf(object: object): ServiceRecord {
+function recordOf(object: unknown): ServiceRecord {
   const { record, problems } = projectService(object);
-  expect(problems.map(formatProblem)).toEqual([]);
+  expect(problemLines(problems)).toEqual([]);
   expect(record).not.toBeNull();
   return record!;
 }
 
-test('a minimal Service has the defaults of the API', () => {
-  expect(recordOf(service({}))).toEqual({
-    key: 'default/web',
-    createdAtMs: 0,
-    isCritical: false,
-    type: 'ClusterIP',
-    ports: [{ name: 'http', protocol: 'TCP', port: 80, nodePort: 0 }],
-    clusterIPs: ['10.96.0.1'],
-    externalIPs: [],
-    loadBalancerIPs: [],
-    loadBalancerSourceRanges: null,
-    affinitySeconds: 0,
-    isExternalLocal: false,
-    isInternalLocal: false,
-    healthCheckNodePort: 0,
-  });
-});
+const DEFAULTS = {
+  key: 'default/web',
+  createdAtMs: 0,
+  isCritical: false,
+  type: 'ClusterIP',
+  ports: [HTTP],
+  clusterIPs: ['10.96.0.1'],
+  externalIPs: [],
+  loadBalancerIPs: [],
+  loadBalancerSourceRanges: null,
+  affinitySeconds: 0,
+  isExternalLocal: false,
+  isInternalLocal: false,
+  healthCheckNodePort: 0,
+  schedulerWish: { scheduler: null, flags: null, flagsField: '' },
+};
 
-describe('Services that yield no entries, without a problem', () => {
+describe('1.1 label and field filters: a Service yields nothing, without a problem', () => {
   test.each([
-    ['headless', service({ clusterIP: 'None' })],
-    ['headless by the list alone', service({ clusterIP: undefined, clusterIPs: ['None'] })],
-    ['headless without ports', service({ clusterIP: 'None', ports: [] })],
-    ['ExternalName with a cluster IP filled in', service({ type: 'ExternalName' })],
     [
-      'served by another proxy',
-      service(
-        {},
-        { metadata: { name: 'web', labels: { 'service.kubernetes.io/service-proxy-name': 'other' } } },
-      ),
+      `label ${PROXY_NAME}`,
+      plainService({}, { metadata: { name: 'web', labels: { [PROXY_NAME]: 'other' } } }),
     ],
     [
-      'labelled for another proxy with an empty value',
-      service({}, { metadata: { name: 'web', labels: { 'service.kubernetes.io/service-proxy-name': '' } } }),
+      `label ${PROXY_NAME} with an empty value`,
+      plainService({}, { metadata: { name: 'web', labels: { [PROXY_NAME]: '' } } }),
     ],
-  ])('%s', (_name, object) => {
+    [
+      `label ${PROXY_NAME} without a value`,
+      plainService({}, { metadata: { name: 'web', labels: { [PROXY_NAME]: null } } }),
+    ],
+    ['clusterIP None (headless)', plainService({ clusterIP: 'None' })],
+    ['headless by clusterIPs alone', plainService({ clusterIP: undefined, clusterIPs: ['None'] })],
+    [
+      'headless with an empty clusterIP beside the list',
+      plainService({ clusterIP: '', clusterIPs: ['None'] }),
+    ],
+    ['headless UDP', plainService({ clusterIP: 'None', ports: [{ port: 53, protocol: 'UDP' }] })],
+    ['headless SCTP', plainService({ clusterIP: 'None', ports: [{ port: 9, protocol: 'SCTP' }] })],
+    ['headless without ports', plainService({ clusterIP: 'None', ports: [] })],
+    ['1.2 rule 2: ExternalName with a cluster IP filled in', plainService({ type: 'ExternalName' })],
+    [
+      '1.2 rule 2: ExternalName with nothing else',
+      plainService({ type: 'ExternalName', clusterIP: '', ports: null }),
+    ],
+  ])('%s', (_row, object) => {
     expect(projectService(object)).toEqual({ record: null, problems: [] });
   });
-});
 
-describe('cluster IPs by family', () => {
-  test.each([
-    ['old style, IPv4', { clusterIP: '10.96.0.1' }, ['10.96.0.1']],
-    ['old style, IPv6', { clusterIP: 'fd00:10:96::1' }, ['fd00:10:96::1']],
-    [
-      'single stack',
-      { ipFamilies: ['IPv6'], clusterIP: 'fd00:10:96::1', clusterIPs: ['fd00:10:96::1'] },
-      ['fd00:10:96::1'],
-    ],
-    ['families without the list', { ipFamilies: ['IPv4'], clusterIP: '10.96.0.1' }, ['10.96.0.1']],
-    [
-      'dual stack',
-      { ipFamilies: ['IPv4', 'IPv6'], clusterIPs: ['10.96.0.1', 'fd00:10:96::1'] },
-      ['10.96.0.1', 'fd00:10:96::1'],
-    ],
-    [
-      'dual stack, IPv6 first',
-      {
-        ipFamilies: ['IPv6', 'IPv4'],
-        clusterIP: 'fd00:10:96::1',
-        clusterIPs: ['fd00:10:96::1', '10.96.0.1'],
-      },
-      ['fd00:10:96::1', '10.96.0.1'],
-    ],
-    ['list without families', { clusterIPs: ['10.96.0.1', 'fd00:10:96::1'] }, ['10.96.0.1', 'fd00:10:96::1']],
-    ['leading zeros', { clusterIP: '010.096.000.001' }, ['10.96.0.1']],
-  ])('%s', (_name, spec, expected) => {
-    expect(recordOf(service(spec)).clusterIPs).toEqual(expected);
+  test.each(['ClusterIP', 'NodePort', 'LoadBalancer'])('type %s is kept', (type) => {
+    expect(recordOf(plainService({ type })).type).toBe(type);
   });
 });
 
-describe('addresses for outside', () => {
-  test('externalIPs are canonical, without repetition; blanks are passed over', () => {
-    const record = recordOf(
-      service({ externalIPs: ['198.51.100.007', '', '  ', '2001:DB8::50', '198.51.100.7'] }),
-    );
-    expect(record.externalIPs).toEqual(['198.51.100.7', '2001:db8::50']);
+describe('1.2 a Service that cannot be served is reported', () => {
+  const NO_IP = 'no cluster IP is given: the Service is skipped; give it one, or None for a headless Service';
+  const NAME = 'is not valid: the Service is skipped; use lower-case letters, digits and hyphens, at most 63';
+  const NO_PORTS = 'spec.ports: it has no ports: the Service is skipped; give it at least one port';
+  test.each<[string, object, ...string[]]>([
+    ['rule 1: empty clusterIP', plainService({ clusterIP: '' }), `default/web: spec.clusterIP: ${NO_IP}`],
+    ['rule 1: clusterIP null', plainService({ clusterIP: null }), `default/web: spec.clusterIP: ${NO_IP}`],
+    [
+      'no spec',
+      { metadata: { name: 'web' }, spec: null },
+      `default/web: spec.clusterIP: ${NO_IP}`,
+      `default/web: ${NO_PORTS}`,
+    ],
+    ['no ports', plainService({ ports: [] }), `default/web: ${NO_PORTS}`],
+    ['ports null', plainService({ ports: null }), `default/web: ${NO_PORTS}`],
+    [
+      'no port that can be read',
+      plainService({ ports: [80] }),
+      'default/web: spec.ports[0].port: null is not valid: the port is left out; use a whole number from 1 to 65535',
+    ],
+    ['no metadata', { spec: {} }, `?: metadata.name: null ${NAME}`],
+    ['no name', plainService({}, { metadata: { namespace: 'default' } }), `?: metadata.name: null ${NAME}`],
+    ['a name with a dot', plainService({}, { metadata: { name: 'a.b' } }), `?: metadata.name: "a.b" ${NAME}`],
+    ['a name that is a number', plainService({}, { metadata: { name: 1 } }), `?: metadata.name: 1 ${NAME}`],
+    [
+      'a namespace with a slash',
+      plainService({}, { metadata: { name: 'web', namespace: 'a/b' } }),
+      `?: metadata.namespace: "a/b" ${NAME}`,
+    ],
+    [
+      'a namespace that is a list, and no name',
+      plainService({}, { metadata: { namespace: ['a'] } }),
+      `?: metadata.namespace: a list ${NAME}`,
+    ],
+  ])('%s', (_row, object, ...lines) => {
+    const { record, problems } = projectService(object);
+    expect(record).toBeNull();
+    expect(problemLines(problems)).toEqual(lines.map((line) => `Service ${line}`));
+    expect(new Set(problems.map(({ reason }) => reason))).toEqual(new Set(['InvalidField']));
+  });
+});
+
+describe('absent, null and "" mean the default of every field', () => {
+  test('a minimal Service has the defaults of the API', () => {
+    expect(recordOf(plainService({}))).toEqual(DEFAULTS);
+  });
+
+  const spec = [
+    ...['type', 'clusterIPs', 'ipFamilies', 'externalIPs', 'externalTrafficPolicy', 'internalTrafficPolicy'],
+    ...['loadBalancerSourceRanges', 'healthCheckNodePort', 'sessionAffinity', 'sessionAffinityConfig'],
+  ];
+  const portFields = ['protocol', 'nodePort', 'targetPort', 'appProtocol'];
+  for (const [what, empty] of [
+    ['undefined', undefined],
+    ['null', null],
+    ['""', ''],
+  ] as const) {
+    test.each(spec)(`spec.%s ${what}`, (field) => {
+      expect(recordOf(plainService({ [field]: empty }))).toEqual(DEFAULTS);
+    });
+    test.each(portFields)(`spec.ports[0].%s ${what}`, (field) => {
+      expect(recordOf(plainService({ ports: [{ ...PORT, [field]: empty }] }))).toEqual(DEFAULTS);
+    });
+    test.each<[string, object, object, object?]>([
+      ['spec.ports[0].name', { ports: [{ port: 80, name: empty }] }, { ports: [{ ...HTTP, name: '' }] }],
+      ['metadata.namespace', {}, {}, { metadata: { name: 'web', namespace: empty } }],
+      ['metadata.labels', {}, {}, { metadata: { name: 'web', labels: empty } }],
+      ['metadata.annotations', {}, {}, { metadata: { name: 'web', annotations: empty } }],
+      ['metadata.creationTimestamp', {}, {}, { metadata: { name: 'web', creationTimestamp: empty } }],
+      ['status', {}, {}, { status: empty }],
+      ['status.loadBalancer', {}, {}, { status: { loadBalancer: empty } }],
+      ['status.loadBalancer.ingress', {}, {}, { status: { loadBalancer: { ingress: empty } } }],
+    ])(`%s ${what}`, (_field, changed, expected, rest = {}) => {
+      expect(recordOf(plainService(changed, rest))).toEqual({ ...DEFAULTS, ...expected });
+    });
+  }
+});
+
+describe('1.2 fields per entry', () => {
+  test.each([
+    ['None: 0, whatever the timeout', affinity(60, 'None'), 0],
+    ['ClientIP: the timeout', affinity(60), 60],
+    ['the shortest timeout', affinity(1), 1],
+    ['the longest timeout', affinity(86_400), 86_400],
+    ['no timeout: 10800', affinity(undefined), 10_800],
+    ['timeout null: 10800', affinity(null), 10_800],
+    ['timeout "": 10800', affinity(''), 10_800],
+    ['no config: 10800', { sessionAffinity: 'ClientIP' }, 10_800],
+    [
+      'clientIP null: 10800',
+      { sessionAffinity: 'ClientIP', sessionAffinityConfig: { clientIP: null } },
+      10_800,
+    ],
+  ])('sessionAffinityType and stickyMaxAgeSeconds: %s', (_row, spec, expected) => {
+    expect(recordOf(plainService(spec)).affinitySeconds).toBe(expected);
+  });
+
+  const external = { externalIPs: ['198.51.100.1'] };
+  test.each([
+    ['LoadBalancer', { type: 'LoadBalancer', healthCheckNodePort: 32_000 }, true, 32_000],
+    ['NodePort', { type: 'NodePort', healthCheckNodePort: 32_000 }, true, 0],
+    ['ClusterIP with an external IP', { ...external, healthCheckNodePort: 32_000 }, true, 0],
+    ['ClusterIP with an external IP that is its cluster IP', { externalIPs: ['10.96.0.1'] }, true, 0],
+    ['ClusterIP alone: not', { healthCheckNodePort: 32_000 }, false, 0],
+  ])(
+    'externalPolicyLocal and healthCheckNodePort: %s',
+    (_row, spec, isExternalLocal, healthCheckNodePort) => {
+      expect(recordOf(plainService({ externalTrafficPolicy: 'Local', ...spec }))).toMatchObject({
+        isExternalLocal,
+        healthCheckNodePort,
+      });
+      const cluster = plainService({ ...spec, externalTrafficPolicy: 'Cluster' });
+      expect(recordOf(cluster)).toMatchObject({ isExternalLocal: false, healthCheckNodePort: 0 });
+    },
+  );
+
+  test.each([0, null, undefined])(
+    'healthCheckNodePort: %s is reported and means none',
+    (healthCheckNodePort) => {
+      const spec = { type: 'LoadBalancer', externalTrafficPolicy: 'Local', healthCheckNodePort };
+      const { record, problems } = projectService(plainService(spec));
+      expect(record).toEqual({ ...DEFAULTS, type: 'LoadBalancer', isExternalLocal: true });
+      expect(problemLines(problems)).toEqual([
+        'Service default/web: spec.healthCheckNodePort: there is none: load balancers cannot check this Service; a cluster allocates one; give it in a manifest if a load balancer checks this node',
+      ]);
+      expect(problems[0]!.reason).toBe('InvalidField');
+    },
+  );
+
+  test.each([
+    ['Local', true],
+    ['Cluster', false],
+    [null, false],
+  ])('internalPolicyLocal: %s', (internalTrafficPolicy, expected) => {
+    for (const type of ['ClusterIP', 'NodePort', 'LoadBalancer'])
+      expect(recordOf(plainService({ type, internalTrafficPolicy })).isInternalLocal).toBe(expected);
   });
 
   test.each([
-    ['no ipMode', { ip: '198.51.100.1' }, ['198.51.100.1']],
-    ['ipMode VIP', { ip: '198.51.100.1', ipMode: 'VIP' }, ['198.51.100.1']],
-    ['ipMode Proxy', { ip: '198.51.100.1', ipMode: 'Proxy' }, []],
-    ['host name only', { hostname: 'lb.example' }, []],
-  ])('load-balancer ingress: %s', (_name, ingress, expected) => {
-    const record = recordOf(service({}, { status: { loadBalancer: { ingress: [ingress] } } }));
-    expect(record.loadBalancerIPs).toEqual(expected);
+    ['default/kubernetes', { name: 'kubernetes' }, true],
+    ['kubernetes elsewhere', { name: 'kubernetes', namespace: 'test' }, false],
+    ['cluster DNS by its label', { name: 'coredns', labels: { 'k8s-app': 'kube-dns' } }, true],
+    ['another label', { name: 'coredns', labels: { 'k8s-app': 'dns' } }, false],
+    ['kube-dns by its name only', { name: 'kube-dns', namespace: 'kube-system' }, false],
+  ])('critical: %s', (_row, metadata, expected) => {
+    expect(recordOf(plainService({}, { metadata })).isCritical).toBe(expected);
+  });
+
+  test('creationTimestamp is read as milliseconds', () => {
+    const metadata = { name: 'web', creationTimestamp: '2026-01-01T00:00:00Z' };
+    expect(recordOf(plainService({}, { metadata })).createdAtMs).toBe(Date.UTC(2026, 0, 1));
+  });
+
+  test('annotations are read: what they ask of the scheduler', () => {
+    const annotations = { 'pointsman.dev/scheduler': 'sh', 'pointsman.dev/scheduler-flags': 'sh-port' };
+    const { schedulerWish } = recordOf(plainService({}, { metadata: { name: 'web', annotations } }));
+    expect(schedulerWish).toMatchObject({ scheduler: 'sh', flags: ['sh-port'] });
   });
 
   test('an address that is given twice counts once: as cluster IP, then as load-balancer IP, then as external IP', () => {
     const ingress = [{ ip: '198.51.100.1' }, { ip: '10.96.0.1' }];
-    const record = recordOf(
-      service(
-        { externalIPs: ['198.51.100.1', '198.51.100.2', '10.96.0.1'] },
-        { status: { loadBalancer: { ingress } } },
-      ),
-    );
-    expect(record).toMatchObject({
+    const externalIPs = ['198.51.100.1', '198.51.100.2', '10.96.0.1'];
+    expect(recordOf(plainService({ externalIPs }, { status: { loadBalancer: { ingress } } }))).toMatchObject({
       clusterIPs: ['10.96.0.1'],
       loadBalancerIPs: ['198.51.100.1'],
       externalIPs: ['198.51.100.2'],
@@ -130,281 +249,51 @@ describe('addresses for outside', () => {
   });
 });
 
-describe('loadBalancerSourceRanges', () => {
-  test.each([
-    ['none given', undefined, null, null],
-    ['an empty list', [], null, null],
-    ['blanks only', ['', ' '], null, null],
-    ['one range is trimmed and made canonical', [' 203.0.113.001/025 '], ['203.0.113.0/25'], []],
-    ['ranges of both families', ['203.0.113.0/25', '2001:db8::/32'], ['203.0.113.0/25'], ['2001:db8::/32']],
-    [
-      'a range of everything opens its family',
-      ['203.0.113.0/25', '0.0.0.0/0', '2001:db8::/32'],
-      null,
-      ['2001:db8::/32'],
-    ],
-    ['ranges of the other family admit nobody of this one', ['2001:db8::/32'], [], ['2001:db8::/32']],
-  ])('%s', (_name, loadBalancerSourceRanges, ipv4, ipv6) => {
-    const record = recordOf(service({ loadBalancerSourceRanges }));
-    expect(sourceRangesOf(record, 'IPv4')).toEqual(ipv4);
-    expect(sourceRangesOf(record, 'IPv6')).toEqual(ipv6);
-  });
-
-  test.each([
-    ['a range that cannot be read', ['203.0.113.0']],
-    ['a text instead of a list', '203.0.113.0/24'],
-    ['a list of numbers', [24]],
-  ])('%s admits nobody, and is reported', (_name, loadBalancerSourceRanges) => {
-    const { record, problems } = projectService(service({ loadBalancerSourceRanges }));
-    expect(sourceRangesOf(record!, 'IPv4')).toEqual([]);
-    expect(problems).toHaveLength(1);
-  });
-});
-
-describe('policies', () => {
-  test.each([
-    ['LoadBalancer', { type: 'LoadBalancer', healthCheckNodePort: 32_000 }, true, 32_000],
-    ['NodePort', { type: 'NodePort', healthCheckNodePort: 32_000 }, true, 0],
-    [
-      'ClusterIP with an external IP',
-      { externalIPs: ['198.51.100.1'], healthCheckNodePort: 32_000 },
-      true,
-      0,
-    ],
-    ['ClusterIP alone', {}, false, 0],
-  ])('externalTrafficPolicy Local counts for %s', (_name, spec, isExternalLocal, healthCheckNodePort) => {
-    expect(recordOf(service({ externalTrafficPolicy: 'Local', ...spec }))).toMatchObject({
-      isExternalLocal,
-      healthCheckNodePort,
-    });
-  });
-
-  test('internalTrafficPolicy Local counts for every type', () => {
-    expect(recordOf(service({ internalTrafficPolicy: 'Local' })).isInternalLocal).toBe(true);
-    expect(recordOf(service({ internalTrafficPolicy: null })).isInternalLocal).toBe(false);
-  });
-
-  test.each([
-    ['none', {}, 0],
-    ['None', { sessionAffinity: 'None', sessionAffinityConfig: { clientIP: { timeoutSeconds: 60 } } }, 0],
-    ['ClientIP without a timeout', { sessionAffinity: 'ClientIP' }, 10_800],
-    [
-      'ClientIP with null in the way',
-      { sessionAffinity: 'ClientIP', sessionAffinityConfig: { clientIP: null } },
-      10_800,
-    ],
-    [
-      'ClientIP with an empty timeout',
-      { sessionAffinity: 'ClientIP', sessionAffinityConfig: { clientIP: { timeoutSeconds: '' } } },
-      10_800,
-    ],
-    [
-      'ClientIP with a timeout',
-      { sessionAffinity: 'ClientIP', sessionAffinityConfig: { clientIP: { timeoutSeconds: 60 } } },
-      60,
-    ],
-  ])('session affinity: %s', (_name, spec, expected) => {
-    expect(recordOf(service(spec)).affinitySeconds).toBe(expected);
-  });
-
-  test.each([
-    ['default/kubernetes', { name: 'kubernetes' }, true],
-    ['kubernetes elsewhere', { name: 'kubernetes', namespace: 'test' }, false],
-    [
-      'cluster DNS by its label',
-      { name: 'coredns', namespace: 'kube-system', labels: { 'k8s-app': 'kube-dns' } },
-      true,
-    ],
-    ['kube-dns by its name only', { name: 'kube-dns', namespace: 'kube-system' }, false],
-  ])('critical: %s', (_name, metadata, expected) => {
-    expect(recordOf(service({}, { metadata })).isCritical).toBe(expected);
-  });
-});
-
-test('creationTimestamp is read as milliseconds', () => {
-  const metadata = { name: 'web', creationTimestamp: '2026-01-01T00:00:00Z' };
-  expect(recordOf(service({}, { metadata })).createdAtMs).toBe(Date.UTC(2026, 0, 1));
-});
-
 describe('a bad field is reported and the rest goes on', () => {
-  const two = (second: object): object[] => [PORT, { name: 'x', port: 81, ...second }];
-  test.each([
+  const NODE_PORT = 'is not valid: it is ignored; use a whole number from 0 to 65535';
+  const TIMEOUT = 'is not valid: 10800 is used; use a whole number from 1 to 86400';
+  const POLICY = 'is not valid: it is read as Cluster; use one of Cluster, Local';
+  const TIMEOUT_FIELD = 'spec.sessionAffinityConfig.clientIP.timeoutSeconds';
+  test.each<[object, object, string]>([
+    [{ internalTrafficPolicy: 'local' }, {}, `spec.internalTrafficPolicy: "local" ${POLICY}`],
     [
-      'a port of zero',
-      { ports: two({ port: 0 }) },
-      'spec.ports[1].port: 0 is not valid: the port is left out; use a whole number from 1 to 65535',
+      { externalTrafficPolicy: 1, type: 'NodePort' },
+      { type: 'NodePort' },
+      `spec.externalTrafficPolicy: 1 ${POLICY}`,
     ],
     [
-      'a port as text',
-      { ports: two({ port: '81' }) },
-      'spec.ports[1].port: "81" is not valid: the port is left out; use a whole number from 1 to 65535',
-    ],
-    [
-      'a port that is missing',
-      { ports: two({ port: null }) },
-      'spec.ports[1].port: null is not valid: the port is left out; use a whole number from 1 to 65535',
-    ],
-    [
-      'an unknown protocol',
-      { ports: two({ protocol: 'QUIC' }) },
-      'spec.ports[1].protocol: "QUIC" is not valid: the port is left out; use one of TCP, UDP, SCTP',
-    ],
-    [
-      'a port name that is none',
-      { ports: two({ name: 'a b; reboot' }) },
-      'spec.ports[1].name: "a b; reboot" is not valid: the port is left out; use lower-case letters, digits and hyphens, at most 63',
-    ],
-    [
-      'a name taken',
-      { ports: two({ name: 'http' }) },
-      'spec.ports[1].name: an earlier port has the same name and protocol: this one is left out; make each name unique',
-    ],
-    [
-      'a port taken',
-      { ports: two({ port: 80 }) },
-      'spec.ports[1].port: an earlier port has the same port and protocol: this one is left out; make each port unique',
-    ],
-    [
-      'an external IP that is none',
-      { externalIPs: ['web'] },
-      'spec.externalIPs[0]: "web" is not valid: the address is left out; write an IPv4 or IPv6 address',
-    ],
-    [
-      'an external IP on loopback',
-      { externalIPs: ['127.0.0.1'] },
-      'spec.externalIPs[0]: "127.0.0.1" is not valid: the address is left out; use an address that may be routed',
-    ],
-    [
-      "an external IP of a cloud's metadata server",
-      { externalIPs: ['169.254.169.254'] },
-      'spec.externalIPs[0]: "169.254.169.254" is not valid: the address is left out; use an address that may be routed',
-    ],
-    [
-      'a list that is none',
-      { externalIPs: { a: 1 } },
-      'spec.externalIPs: an object is not valid: it must be a list and is ignored; write it as a list',
-    ],
-    [
-      'an unknown policy',
-      { internalTrafficPolicy: 'local' },
-      'spec.internalTrafficPolicy: "local" is not valid: it is read as Cluster; use one of Cluster, Local',
-    ],
-    [
-      'an unknown type',
       { type: 'Magic' },
+      {},
       'spec.type: "Magic" is not valid: it is read as ClusterIP; use one of ClusterIP, NodePort, LoadBalancer',
     ],
     [
-      'a timeout out of range',
-      { sessionAffinity: 'ClientIP', sessionAffinityConfig: { clientIP: { timeoutSeconds: 86_401 } } },
-      'spec.sessionAffinityConfig.clientIP.timeoutSeconds: 86401 is not valid: 10800 is used; use a whole number from 1 to 86400',
+      { sessionAffinity: 'Cookie' },
+      {},
+      'spec.sessionAffinity: "Cookie" is not valid: it is read as None; use one of None, ClientIP',
     ],
-    [
-      'a second cluster IP of a family',
-      { clusterIPs: ['10.96.0.1', '10.96.0.2'] },
-      'spec.clusterIPs[1]: 10.96.0.2 is a second IPv4 address: it is left out; give one cluster IP of each family',
-    ],
-    [
-      'a cluster IP of the wrong family',
-      { clusterIPs: ['10.96.0.1', 'fd00:10:96::1'], ipFamilies: ['IPv4'] },
-      'spec.clusterIPs[1]: fd00:10:96::1 is not of the family in spec.ipFamilies[1]: it is left out; make both lists agree',
-    ],
-  ])('%s', (_name, spec, expected) => {
-    const { record, problems } = projectService(service(spec));
-    expect(problems.map(formatProblem)).toEqual([`Service default/web: ${expected}`]);
-    expect(record!.ports).toEqual([{ name: 'http', protocol: 'TCP', port: 80, nodePort: 0 }]);
-    expect(record!.clusterIPs).toEqual(['10.96.0.1']);
+    [affinity(86_401), { affinitySeconds: 10_800 }, `${TIMEOUT_FIELD}: 86401 ${TIMEOUT}`],
+    [affinity(0), { affinitySeconds: 10_800 }, `${TIMEOUT_FIELD}: 0 ${TIMEOUT}`],
+    [affinity('60'), { affinitySeconds: 10_800 }, `${TIMEOUT_FIELD}: "60" ${TIMEOUT}`],
+  ])('%o', (spec, expected, line) => {
+    const { record, problems } = projectService(plainService(spec));
+    expect(problemLines(problems)).toEqual([`Service default/web: ${line}`]);
+    expect(problems[0]!.reason).toBe('InvalidField');
+    expect(record).toEqual({ ...DEFAULTS, ...expected });
   });
 
-  test('a node port taken is left out, its port stays', () => {
-    const ports = [
-      { ...PORT, nodePort: 30_080 },
-      { name: 'x', port: 81, nodePort: 30_080 },
-    ];
-    const { record, problems } = projectService(service({ type: 'NodePort', ports }));
-    expect(record!.ports.map(({ nodePort }) => nodePort)).toEqual([30_080, 0]);
-    expect(problems).toMatchObject([{ field: 'spec.ports[1].nodePort', reason: 'InvalidField' }]);
+  test('a health-check port that is none is reported, as is what follows', () => {
+    const spec = { type: 'LoadBalancer', externalTrafficPolicy: 'Local', healthCheckNodePort: 65_536 };
+    expect(problemLines(projectService(plainService(spec)).problems)).toEqual([
+      `Service default/web: spec.healthCheckNodePort: 65536 ${NODE_PORT}`,
+      expect.stringContaining('spec.healthCheckNodePort: there is none'),
+    ]);
   });
 
-  test('ports without a node port do not collide', () => {
-    expect(
-      recordOf(service({ ports: [PORT, { name: 'x', port: 81 }, { name: 'y', port: 82 }] })).ports,
-    ).toHaveLength(3);
+  test('problems of one object are bounded, and show no control characters', () => {
+    const name = `\u001B[31m${'x'.repeat(500)}`;
+    const ports = [PORT, ...Array.from({ length: 1000 }, () => ({ name, port: 1 }))];
+    const { problems } = projectService(plainService({ ports }));
+    expect(problemLines(problems)).toHaveLength(17);
+    expect(problems.at(-1)!.message).toBe('984 more problems are not listed');
   });
-});
-
-describe('a Service that cannot be served at all is reported', () => {
-  test.each([
-    ['no ports', service({ ports: [] }), 'spec.ports'],
-    ['ports that are null', service({ ports: null }), 'spec.ports'],
-    ['no cluster IP', service({ clusterIP: '' }), 'spec.clusterIP'],
-    ['a cluster IP that is none', service({ clusterIP: '10.96.0' }), 'spec.clusterIP'],
-    ['an unspecified cluster IP', service({ clusterIP: '0.0.0.0' }), 'spec.clusterIP'],
-    ['no name', service({}, { metadata: { namespace: 'default' } }), 'metadata.name'],
-    ['a name with a blank', service({}, { metadata: { name: 'a b' } }), 'metadata.name'],
-    [
-      'a namespace with a slash',
-      service({}, { metadata: { name: 'web', namespace: 'a/b' } }),
-      'metadata.namespace',
-    ],
-  ])('%s', (_name, object, field) => {
-    const { record, problems } = projectService(object);
-    expect(record).toBeNull();
-    expect(problems).toMatchObject([{ field, reason: 'InvalidField' }]);
-  });
-});
-
-test('problems of one object are bounded, and show no control characters', () => {
-  const ports = [
-    PORT,
-    ...Array.from({ length: 1000 }, () => ({ name: `\u001B[31m${'x'.repeat(500)}`, port: 1 })),
-  ];
-  const { problems } = projectService(service({ ports }));
-  expect(problems).toHaveLength(17);
-  expect(problems.at(-1)!.message).toBe('984 more problems are not listed');
-  for (const problem of problems) expect(formatProblem(problem)).toMatch(/^[\x20-\x7e]{1,300}$/);
-});
-
-test('no JSON value makes the projection throw', () => {
-  const spec = fc.dictionary(
-    fc.constantFrom(
-      'type',
-      'clusterIP',
-      'clusterIPs',
-      'ipFamilies',
-      'ports',
-      'externalIPs',
-      'loadBalancerSourceRanges',
-      'sessionAffinity',
-      'sessionAffinityConfig',
-    ),
-    fc.jsonValue(),
-  );
-  const any = fc.oneof(
-    fc.jsonValue(),
-    fc.record({
-      kind: fc.constant('Service'),
-      metadata: fc.jsonValue(),
-      spec: fc.jsonValue(),
-      status: fc.jsonValue(),
-    }),
-    spec.map(service),
-  );
-  fc.assert(
-    fc.property(any, (object) => {
-      const { problems } = projectService(object);
-      for (const problem of problems) expect(formatProblem(problem)).not.toContain('\n');
-    }),
-    { numRuns: 2000 },
-  );
-});
-
-test('the projection keeps the object as it was', () => {
-  fc.assert(
-    fc.property(serviceObject, (object) => {
-      const before = JSON.stringify(object);
-      projectService(object);
-      expect(JSON.stringify(object)).toBe(before);
-    }),
-  );
 });

@@ -14,8 +14,9 @@ import {
   readList,
   readTimeMs,
 } from './fields.ts';
+import { readSchedulerWish, type SchedulerWish } from './annotations.ts';
 import { packed } from './interner.ts';
-import { familyOf, prefixLengthOf, type Cidr, type Family, type IpAddress } from './ip.ts';
+import type { Cidr, IpAddress } from './ip.ts';
 import { isDnsLabel, isPortName, LABEL_PROXY_NAME, serviceKey, type ServiceKey } from './names.ts';
 import type { Problem } from './problem.ts';
 import {
@@ -57,7 +58,10 @@ export interface ServiceRecord {
   readonly externalIPs: readonly IpAddress[];
   /** status.loadBalancer.ingress of ipMode VIP; without repetition and without clusterIPs, in the order of the status. */
   readonly loadBalancerIPs: readonly IpAddress[];
-  /** Who may use the load-balancer IPs, both families: null = everybody. See sourceRangesOf. */
+  /**
+   * Who may use the load-balancer IPs, both families, without repetition; null when none is given, empty when none that is can be read.
+   * What follows for each family is decided in plan/source-ranges.ts.
+   */
   readonly loadBalancerSourceRanges: readonly Cidr[] | null;
   /** ClientIP affinity: 1 to 86400, 0 = none. */
   readonly affinitySeconds: number;
@@ -67,6 +71,8 @@ export interface ServiceRecord {
   readonly isInternalLocal: boolean;
   /** 1 to 65535, 0 = none. Only a LoadBalancer with isExternalLocal has one. */
   readonly healthCheckNodePort: number;
+  /** What its annotations ask of the scheduler. */
+  readonly schedulerWish: SchedulerWish;
 }
 
 /** What became of an object: null when it yields nothing, and what was wrong with it. */
@@ -133,19 +139,10 @@ export function projectService(object: unknown): Projection<ServiceRecord> {
         readChoice(internal, 'spec.internalTrafficPolicy', problems, policies, 'Cluster') === 'Local',
       healthCheckNodePort:
         type === 'LoadBalancer' && isExternalLocal ? readHealthCheckNodePort(spec, problems) : 0,
+      schedulerWish: readSchedulerWish(member(metadata, 'annotations'), problems),
     },
     problems: problems.list(),
   };
-}
-
-/**
- * The sources that may use load-balancer IPs of a family: null = all, empty = none. A Service with ranges of the other family only
- * admits nobody of this one: kube-proxy admits everybody there, which opens what its owner meant to close.
- */
-export function sourceRangesOf(record: ServiceRecord, family: Family): readonly Cidr[] | null {
-  if (record.loadBalancerSourceRanges === null) return null;
-  const ranges = record.loadBalancerSourceRanges.filter((range) => familyOf(range) === family);
-  return ranges.some((range) => prefixLengthOf(range) === 0) ? null : ranges;
 }
 
 /** The namespace of a Service or EndpointSlice, 'default' when absent; null when it is no valid one. */
@@ -190,14 +187,15 @@ function readPorts(spec: unknown, problems: ProblemList): readonly ServicePortRe
     );
   const ports: ServicePortRecord[] = [];
   const taken = new Set<string>();
-  items.forEach((item, index) => {
-    const port = readPort(item, `spec.ports[${index}]`, problems, taken);
+  // From the end: of several ports with one name the last counts, as in kube-proxy's table.
+  for (let index = items.length - 1; index >= 0; index--) {
+    const port = readPort(items[index], `spec.ports[${index}]`, problems, taken);
     if (port !== null) ports.push(port);
-  });
-  return packed(ports);
+  }
+  return packed(ports.reverse());
 }
 
-/** One port, or null when it must be left out. `taken` holds what earlier ports use. */
+/** One port, or null when it must be left out. `taken` holds what later ports use. */
 function readPort(
   item: unknown,
   field: string,
@@ -208,15 +206,14 @@ function readPort(
   const name = readPortName(member(item, 'name'), `${field}.name`, problems);
   const port = readPortNumber(member(item, 'port'), `${field}.port`, problems);
   if (protocol === null || name === null || port === null) return null;
-  for (const [what, id] of [
-    ['name', `name ${name} ${protocol}`],
-    ['port', `port ${port} ${protocol}`],
-  ] as const) {
-    if (!taken.has(id)) continue;
+  const nameId = `name ${name} ${protocol}`;
+  const portId = `port ${port} ${protocol}`;
+  const what = taken.has(nameId) ? 'name' : taken.has(portId) ? 'port' : null;
+  if (what !== null) {
     problems.add(
       'InvalidField',
       `${field}.${what}`,
-      `an earlier port has the same ${what} and protocol: this one is left out`,
+      `a later port has the same ${what} and protocol: this one is left out`,
       `make each ${what} unique`,
     );
     return null;
@@ -230,15 +227,13 @@ function readPort(
     problems.add(
       'InvalidField',
       `${field}.nodePort`,
-      'an earlier port has the same node port and protocol: this one has none',
+      'a later port has the same node port and protocol: this one has none',
       'make each node port unique',
     );
     nodePort = 0;
   }
-  taken
-    .add(`name ${name} ${protocol}`)
-    .add(`port ${port} ${protocol}`)
-    .add(`nodePort ${nodePort} ${protocol}`);
+  taken.add(nameId).add(portId);
+  if (nodePort !== 0) taken.add(`nodePort ${nodePort} ${protocol}`);
   return { name, protocol, port, nodePort };
 }
 

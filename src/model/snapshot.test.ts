@@ -105,6 +105,18 @@ describe('what an event changes', () => {
     expect(snapshotOf(...before).apply(event)).toEqual({ ...NO_CHANGE, ...expected });
   });
 
+  test('a slice that came twice goes at once', () => {
+    const snapshot = snapshotOf(web, one, one);
+    expect(snapshot.apply(remove('EndpointSlice', 'web-1')).services).toEqual([WEB]);
+    expect(snapshot.get(WEB)!.slices).toEqual([]);
+  });
+
+  test('a deleted object of another kind takes nothing of the same name along', () => {
+    const snapshot = snapshotOf(web, one);
+    expect(snapshot.apply(remove('Pod' as ClusterObject['kind'], 'web-1'))).toEqual(NO_CHANGE);
+    expect(snapshot.get(WEB)!.slices).toHaveLength(1);
+  });
+
   test('a slice that is labelled anew changes both Services', () => {
     const snapshot = snapshotOf(
       apply(service()),
@@ -141,6 +153,14 @@ describe('what an event changes', () => {
   });
 });
 
+test('a node is found by its name as long as it is there', () => {
+  const snapshot = snapshotOf(apply(node('zone-a')));
+  expect(snapshot.node('node1')).toMatchObject({ name: 'node1', zone: 'zone-a' });
+  expect(snapshot.node('node2')).toBeUndefined();
+  snapshot.apply(remove('Node', 'node1', ''));
+  expect(snapshot.node('node1')).toBeUndefined();
+});
+
 describe('problems', () => {
   test('are those of the last version of each object', () => {
     const snapshot = snapshotOf(
@@ -156,11 +176,59 @@ describe('problems', () => {
     expect(snapshot.problems()).toEqual([]);
   });
 
+  test('come from objects of each kind', () => {
+    const snapshot = snapshotOf(
+      apply(service({ ports: [] })),
+      apply({ ...slice('web-1', []), addressType: 'FQDN' } as ClusterObject),
+      apply(node('a b')),
+    );
+    expect(snapshot.problems().map(({ object }) => object)).toEqual([
+      'EndpointSlice default/web-1',
+      'Node node1',
+      'Service default/web',
+    ]);
+  });
+
+  test('of an object without namespace are those of its next version in default', () => {
+    const snapshot = snapshotOf(apply(service({ ports: [] }, { namespace: undefined })));
+    expect(snapshot.problems()).toHaveLength(1);
+    snapshot.apply(apply(service()));
+    expect(snapshot.problems()).toEqual([]);
+  });
+
+  test.each([
+    ['names that are none', [{ name: 'A' }, { name: 'B' }], 2],
+    ['no name and a name that is no text', [{ name: '' }, { name: 5 }], 2],
+    [
+      'names that differ in their first 256 characters',
+      [{ name: 'A'.repeat(255) }, { name: 'A'.repeat(256) }],
+      2,
+    ],
+    ['names that differ only behind them', [{ name: 'A'.repeat(256) }, { name: 'A'.repeat(257) }], 1],
+  ])('of objects with %s: %j', (_case, all, count) => {
+    const snapshot = snapshotOf(
+      ...all.map((metadata) => apply({ kind: 'Service', metadata } as ClusterObject)),
+    );
+    expect(snapshot.problems()).toHaveLength(count);
+  });
+
   test('an object with an invalid namespace changes nothing of others', () => {
-    const snapshot = snapshotOf(apply(service({}, { namespace: 'null' })));
+    const snapshot = snapshotOf(
+      apply(service({}, { namespace: 'null' })),
+      apply(slice('web-1', ['10.244.1.1'], { namespace: 'null' })),
+    );
     expect(snapshot.apply(apply(service({ clusterIP: 'None' }, { namespace: 'a/b' })))).toEqual(NO_CHANGE);
     expect(snapshot.apply(remove('Service', 'web', 'a/b'))).toEqual(NO_CHANGE);
+    expect(snapshot.apply(remove('EndpointSlice', 'web-1', 'a/b'))).toEqual(NO_CHANGE);
     expect([...snapshot.services()]).toEqual(['null/web']);
+    expect(snapshot.get(serviceKey('null', 'web'))!.slices).toHaveLength(1);
+  });
+
+  test('an object whose name is no text changes nothing of others', () => {
+    const snapshot = snapshotOf(apply(service()));
+    const impostor = service({ clusterIP: 'None' }, { name: ['web'] });
+    expect(snapshot.apply(apply(impostor))).toEqual(NO_CHANGE);
+    expect([...snapshot.services()]).toEqual([WEB]);
   });
 });
 

@@ -2,7 +2,7 @@
 // Guarantees: the state depends only on the last event of each object, not on the order between objects; an event costs what its own
 // Service costs, never what the table costs; an event that changes no record reports no change (re-lists and status updates are free).
 
-import { projectEndpointSlice, sliceIdentity, type SliceRecord } from './endpoints.ts';
+import { projectEndpointSlice, sliceIdentity, type SliceRecord } from './endpoint-slice.ts';
 import { isSameData } from './equal.ts';
 import { Interner, packed } from './interner.ts';
 import { compareText } from './ip.ts';
@@ -91,7 +91,7 @@ export class Snapshot {
 
   private applyService(object: ClusterObject): SnapshotChange {
     const { record, problems } = projectService(object);
-    this.setProblems(objectId(object), problems);
+    this.setProblems(object, problems);
     const namespace = namespaceOf(object);
     const name = member(member(object, 'metadata'), 'name');
     // An object without a valid name is nobody's new version.
@@ -109,7 +109,7 @@ export class Snapshot {
   private applySlice(object: ClusterObject): SnapshotChange {
     const { record, problems } = projectEndpointSlice(object, this.interner);
     const id = sliceIdentity(object);
-    this.setProblems(objectId(object), problems);
+    this.setProblems(object, problems);
     return id === null ? NO_CHANGE : this.setSlice(id, record);
   }
 
@@ -127,7 +127,7 @@ export class Snapshot {
       if (key !== null) this.serviceOfSlice.set(id, key);
       if (key !== null && this.isServed(key)) changed.push(key);
     }
-    return changed.length === 0 ? NO_CHANGE : { services: changed, isNodeChanged: false };
+    return { services: changed, isNodeChanged: false };
   }
 
   /** Replaces or removes one slice of a Service in the list sorted by name. Returns the key as it is stored, null when nothing changes. */
@@ -135,13 +135,8 @@ export class Snapshot {
     const slot = this.slots.get(key);
     const slices = slot?.slices ?? NO_SLICES;
     const before = slices.find((slice) => slice.name === name);
-    if (
-      record !== null &&
-      before !== undefined &&
-      isSameData({ ...before, triggeredAtMs: 0 }, { ...record, triggeredAtMs: 0 })
-    ) {
-      return null;
-    }
+    // The trigger time decides nothing. A slice that comes or goes is told from nothing by its other members.
+    if (isSameData({ ...before, triggeredAtMs: 0 }, { ...record, triggeredAtMs: 0 })) return null;
     const others = slices.filter((slice) => slice !== before);
     // One copy of the key for the Service and all of its slices.
     const sharedKey = slot?.service?.key ?? slices[0]?.serviceKey ?? key;
@@ -153,7 +148,7 @@ export class Snapshot {
 
   private applyNode(object: ClusterObject): SnapshotChange {
     const { record, problems } = projectNode(object);
-    this.setProblems(objectId(object), problems);
+    this.setProblems(object, problems);
     if (record === null || isSameData(this.nodeRecords.get(record.name), record)) return NO_CHANGE;
     this.nodeRecords.set(record.name, record);
     return { services: [], isNodeChanged: true };
@@ -179,9 +174,9 @@ export class Snapshot {
     else this.slots.set(key, slot);
   }
 
-  private setProblems(id: string, problems: readonly Problem[]): void {
-    if (problems.length === 0) this.problemsOf.delete(id);
-    else this.problemsOf.set(id, problems);
+  private setProblems(object: ClusterObject, problems: readonly Problem[]): void {
+    if (problems.length > 0) this.problemsOf.set(objectId(object), problems);
+    else if (this.problemsOf.size > 0) this.problemsOf.delete(objectId(object));
   }
 }
 

@@ -2,7 +2,8 @@
 
 import { describe, expect, test } from 'vitest';
 import { address } from '../../test/addresses.ts';
-import { CONDITION, type Endpoint } from '../model/endpoints.ts';
+import { CONDITION } from '../model/endpoint-slice.ts';
+import type { Endpoint } from '../model/endpoints.ts';
 import { categorizeEndpoints, type EndpointPolicy } from './categorize.ts';
 
 const { READY, SERVING, TERMINATING } = CONDITION;
@@ -31,7 +32,7 @@ function on(
   zones: readonly string[] = [],
   nodes: readonly string[] = [],
 ): Omit<Endpoint, 'address'> {
-  return { conditions, nodeName, zoneHints: zones, nodeHints: nodes, port: 80 };
+  return { conditions, nodeName, zoneHints: zones, nodeHints: nodes, port: 80, weight: 1 };
 }
 
 /** Numbers the endpoints from 1: the answers below are these numbers. */
@@ -133,6 +134,13 @@ describe('topology hints', () => {
       NODE,
       [1],
       'PreferSameZone',
+    ],
+    [
+      'an unknown node name and zone match not even empty hints',
+      [on('', UP, [''], [''])],
+      { nodeName: '', zone: '' },
+      [1],
+      'none',
     ],
     [
       'an unknown node name matches no hint',

@@ -2,7 +2,8 @@
 // function. Everything else in plan/ and all backends rely on its answer and decide nothing of the kind again.
 // Source: kube-proxy 1.36 (topology.go), KEP-1669 (terminating endpoints), KEP-2433 and KEP-3015 (hints); spec of the service model, 1.4, 1.5.
 
-import { CONDITION, formatEndpoint, type Endpoint } from '../model/endpoints.ts';
+import { CONDITION } from '../model/endpoint-slice.ts';
+import { formatEndpoint, type Endpoint } from '../model/endpoints.ts';
 import { compareText } from '../model/ip.ts';
 
 /** What of a Service port decides about endpoints. */
@@ -60,8 +61,8 @@ export function categorizeEndpoints(
   node: { readonly nodeName: string; readonly zone: string },
 ): CategorizedEndpoints {
   if (endpoints.length === 0) return NOTHING;
-  const usesLocal = policy.isInternalLocal || (policy.isExternalLocal && policy.isExternallyAccessible);
-  const usesCluster = !policy.isInternalLocal || policy.isExternallyAccessible;
+  const usesLocal = usesLocalEndpoints(policy);
+  const usesCluster = usesClusterEndpoints(policy);
   const ready = endpoints.filter(isReady);
 
   const topology = usesCluster ? topologyMode(ready, node) : 'none';
@@ -74,6 +75,16 @@ export function categorizeEndpoints(
   const hasAny = ready.length > 0 || endpoints.some(isServingWhileTerminating);
   const allReachable = usesCluster ? union(cluster, local) : local;
   return { cluster, local, allReachable, hasAny, topology };
+}
+
+/** True when some clients come under a Cluster policy; under externalTrafficPolicy Local those inside the cluster do. */
+export function usesClusterEndpoints(policy: EndpointPolicy): boolean {
+  return !policy.isInternalLocal || policy.isExternallyAccessible;
+}
+
+/** True when some clients come under a Local policy. */
+export function usesLocalEndpoints(policy: EndpointPolicy): boolean {
+  return policy.isInternalLocal || (policy.isExternalLocal && policy.isExternallyAccessible);
 }
 
 /** True when the endpoint runs on the node of that name; never when either name is unknown. */

@@ -16,6 +16,8 @@ describe('Claims', () => {
     expect(claims.set(A, 5, ['x', 'y'])).toEqual([]);
     expect(claims.ownerOf('x')).toBe(A);
     expect(claims.ownerOf('z')).toBeUndefined();
+    expect(claims.claimantsOf('x')).toEqual([A]);
+    expect(claims.claimantsOf('z')).toEqual([]);
   });
 
   test('the older Service wins, whoever came first', () => {

@@ -29,10 +29,9 @@ export class Claims {
     const next: Claimant = { key, order, claims: [...new Set(claims)] };
     const affected = new Set<ServiceKey>();
     // All new claims are made before old ones are withdrawn, so that an owner that stays one is never seen to change.
-    const isKept = new Set(next.claims);
     for (const claim of next.claims) this.replace(claim, before, next, affected);
-    for (const claim of before?.claims ?? [])
-      if (!isKept.has(claim)) this.replace(claim, before, null, affected);
+    // Where a claim was made anew, the old one is gone already and withdrawing it changes nothing.
+    before?.claims.forEach((claim) => this.replace(claim, before, null, affected));
     if (next.claims.length === 0) this.claimants.delete(key);
     else this.claimants.set(key, next);
     affected.delete(key);
@@ -58,15 +57,14 @@ export class Claims {
     affected: Set<ServiceKey>,
   ): void {
     const entry = this.byClaim.get(claim);
+    // Nearly always nobody else wants it.
+    if (entry === undefined || entry === before) {
+      if (next === null) this.byClaim.delete(claim);
+      else this.byClaim.set(claim, next);
+      return;
+    }
     const owner = firstOf(entry);
-    const others =
-      entry === undefined
-        ? []
-        : Array.isArray(entry)
-          ? entry.filter((one) => one !== before)
-          : entry === before
-            ? []
-            : [entry];
+    const others = Array.isArray(entry) ? entry.filter((one) => one !== before) : [entry];
     if (next !== null) {
       const at = others.findIndex((one) => compareClaimants(next, one) < 0);
       others.splice(at < 0 ? others.length : at, 0, next);

@@ -1,14 +1,11 @@
-// Differences between plans; complete, because carrying them out on the old plan gives the new one.
+// Differences between plans: what is named a change of a Service, of its virtual servers and of the node. That they are complete is a property
+// in diff-complete.test.ts.
 
-import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { address } from '../../test/addresses.ts';
-import { clusterEvents, nodeOptions } from '../../test/arbitraries.ts';
-import { compareText } from '../model/ip.ts';
+import { address, cidr } from '../../test/addresses.ts';
+import { emptyPlan, PLAIN_NODE } from '../../test/nodes.ts';
 import { serviceKey } from '../model/names.ts';
-import { Snapshot } from '../model/snapshot.ts';
-import { compile } from './compile.ts';
-import { diffPlans, diffService, virtualServerId, type RealServerChange, type ServiceDiff } from './diff.ts';
+import { diffPlans, diffService } from './diff.ts';
 import type { ForwardingPlan, RealServer, Selection, ServicePlan, VirtualServer } from './plan.ts';
 
 const KEY = serviceKey('default', 'web');
@@ -18,7 +15,7 @@ function server(text: string, weight = 1): RealServer {
 }
 
 function forward(...realServers: RealServer[]): Selection {
-  return { verdict: 'forward', realServers };
+  return { policy: 'Cluster', verdict: 'forward', realServers };
 }
 
 function virtualServer(changes: Partial<VirtualServer> = {}): VirtualServer {
@@ -29,19 +26,21 @@ function virtualServer(changes: Partial<VirtualServer> = {}): VirtualServer {
     family: 'IPv4',
     protocol: 'TCP',
     address: address('10.96.0.1'),
+    exceptAddresses: [],
     port: 80,
     scheduler: 'rr',
+    schedulerFlags: [],
     affinitySeconds: 0,
     internal: selection,
     external: selection,
     masquerade: 'none',
-    sourceRanges: null,
+    allowedSources: null,
     ...changes,
   };
 }
 
 function plan(...virtualServers: VirtualServer[]): ServicePlan {
-  return { key: KEY, createdAtMs: 0, isCritical: false, virtualServers, localEndpoints: [], problems: [] };
+  return { ...emptyPlan(KEY), virtualServers };
 }
 
 describe('diffService', () => {
@@ -62,12 +61,14 @@ describe('diffService', () => {
       change: 'added',
       virtualServers: [{ change: 'added', ...change }],
       localEndpoints: [],
+      healthCheck: null,
     });
     expect(diffService(web, undefined)).toEqual({
       key: KEY,
       change: 'removed',
       virtualServers: [{ change: 'removed', ...change }],
       localEndpoints: [],
+      healthCheck: null,
     });
   });
 
@@ -96,7 +97,10 @@ describe('diffService', () => {
   });
 
   test('classes of clients are told apart where the answer differs', () => {
-    const diff = diffService(plan(virtualServer()), plan(virtualServer({ external: { verdict: 'drop' } })));
+    const diff = diffService(
+      plan(virtualServer()),
+      plan(virtualServer({ external: { policy: 'Local', verdict: 'drop' } })),
+    );
     expect(diff!.virtualServers).toMatchObject([
       {
         settings: [{ field: 'external', before: 'forward', after: 'drop' }],
@@ -121,120 +125,155 @@ describe('diffService', () => {
       change: 'changed',
       virtualServers: [],
       localEndpoints: [{ change: 'added', localEndpoint }],
+      healthCheck: null,
+    });
+    expect(diffService({ ...plan(), localEndpoints: [localEndpoint] }, plan())).toMatchObject({
+      change: 'changed',
+      localEndpoints: [{ change: 'removed', localEndpoint }],
     });
   });
 
-  test.each([
-    ['ClusterIP TCP 10.96.0.1:80', {}],
+  test('local endpoints that come or go are in the order of address, port and protocol', () => {
+    const local = (
+      text: string,
+      port: number,
+      protocol: 'TCP' | 'UDP',
+    ): ServicePlan['localEndpoints'][number] => ({
+      family: 'IPv4',
+      protocol,
+      address: address(text),
+      port,
+    });
+    const sorted = [
+      local('10.244.1.9', 80, 'TCP'),
+      local('10.244.1.10', 9, 'TCP'),
+      local('10.244.1.10', 80, 'TCP'),
+      local('10.244.1.10', 80, 'UDP'),
+    ];
+    const diff = diffService(plan(), { ...plan(), localEndpoints: sorted.toReversed() });
+    expect(diff!.localEndpoints.map(({ localEndpoint }) => localEndpoint)).toEqual(sorted);
+  });
+
+  test('a health check comes, changes and goes', () => {
+    const withCheck = (count: number): ServicePlan => ({
+      ...plan(),
+      healthCheck: { nodePort: 32_000, localEndpoints: { IPv4: count, IPv6: 0 } },
+    });
+    const change = (before: ServicePlan | undefined, after: ServicePlan | undefined): unknown =>
+      diffService(before, after)?.healthCheck;
+    const [one, two] = [withCheck(1), withCheck(2)];
+    expect(diffService(one, two)).toEqual({
+      key: KEY,
+      change: 'changed',
+      virtualServers: [],
+      localEndpoints: [],
+      healthCheck: { before: one.healthCheck, after: two.healthCheck },
+    });
+    expect(change(plan(), one)).toEqual({ before: null, after: one.healthCheck });
+    expect(change(one, plan())).toEqual({ before: one.healthCheck, after: null });
+    expect(change(undefined, one)).toEqual({ before: null, after: one.healthCheck });
+    expect(change(one, undefined)).toEqual({ before: one.healthCheck, after: null });
+    expect(diffService(one, withCheck(1))).toBeNull();
+  });
+
+  test.each<[string, Partial<VirtualServer>, Partial<VirtualServer>]>([
+    ['portName', { portName: 'http' }, { portName: 'web' }],
+    ['exceptAddresses', {}, { exceptAddresses: [address('192.168.50.11')] }],
+    ['scheduler', { scheduler: 'rr' }, { scheduler: 'mh' }],
+    ['schedulerFlags', { schedulerFlags: ['flag-2'] }, { schedulerFlags: ['flag-1', 'flag-2'] }],
+    ['affinitySeconds', {}, { affinitySeconds: 10_800 }],
+    ['masquerade', { masquerade: 'all' }, { masquerade: 'node' }],
     [
-      'ExternalIP UDP [2001:db8::1]:80',
-      { kind: 'ExternalIP', protocol: 'UDP', family: 'IPv6', address: address('2001:db8::1') },
+      'allowedSources',
+      { allowedSources: null },
+      { allowedSources: { cidrs: [cidr('203.0.113.0/24')], ownAddresses: [] } },
     ],
-    ['NodePort TCP IPv6 *:30080', { kind: 'NodePort', family: 'IPv6', address: null, port: 30_080 }],
-  ] as const)('a virtual server is named %s', (expected, changes) => {
-    expect(virtualServerId(virtualServer(changes))).toBe(expected);
+  ])('another value of %s is a change of that setting', (field, before, after) => {
+    const [old, next] = [virtualServer(before), virtualServer(after)];
+    const name = field as keyof VirtualServer;
+    expect(diffService(plan(old), plan(next))!.virtualServers).toEqual([
+      {
+        change: 'changed',
+        id: 'ClusterIP TCP 10.96.0.1:80',
+        settings: [{ field, before: old[name], after: next[name] }],
+        realServers: [],
+      },
+    ]);
+  });
+
+  test('both classes of clients get the same under two policies: each real server is named once', () => {
+    const servers = [server('10.244.1.1'), server('10.244.1.2')];
+    const local: Selection = { policy: 'Local', verdict: 'forward', realServers: servers };
+    const before = plan(virtualServer({ internal: forward(...servers), external: local }));
+    const less = servers.slice(0, 1);
+    const after = plan(
+      virtualServer({ internal: forward(...less), external: { ...local, realServers: less } }),
+    );
+    expect(diffService(before, after)!.virtualServers).toMatchObject([
+      { settings: [], realServers: [{ change: 'removed', clients: 'all', realServer: servers[1] }] },
+    ]);
+    expect(diffService(plan(virtualServer({ internal: local, external: local })), before)).toBeNull();
+  });
+
+  test('classes of clients that are told apart on one side are told apart in the change', () => {
+    const servers = [server('10.244.1.1'), server('10.244.1.2')];
+    const before = plan(virtualServer({ internal: forward(...servers), external: forward(...servers) }));
+    const after = plan(virtualServer({ internal: forward(...servers), external: forward(servers[0]!) }));
+    expect(diffService(before, after)!.virtualServers).toMatchObject([
+      { settings: [], realServers: [{ change: 'removed', clients: 'external', realServer: servers[1] }] },
+    ]);
+    expect(diffService(after, before)!.virtualServers).toMatchObject([
+      { settings: [], realServers: [{ change: 'added', clients: 'external', realServer: servers[1] }] },
+    ]);
+    const drop = virtualServer({ internal: { policy: 'Local', verdict: 'drop' } });
+    const reject = virtualServer({ internal: { policy: 'Local', verdict: 'reject' } });
+    expect(diffService(plan(drop), plan(reject))!.virtualServers).toMatchObject([
+      { settings: [{ field: 'internal', before: 'drop', after: 'reject' }], realServers: [] },
+    ]);
+  });
+
+  test('virtual servers are in the order of their names', () => {
+    const ports = [443, 80, 8080].map((port) => virtualServer({ port }));
+    const ids = (list: VirtualServer[]): string[] =>
+      diffService(plan(), plan(...list))!.virtualServers.map(({ id }) => id);
+    expect(ids(ports)).toEqual(ids(ports.toReversed()));
+    expect(ids(ports)[0]).toBe('ClusterIP TCP 10.96.0.1:443');
   });
 });
 
-/** What a plan does, without the order in which it is added and without problems. */
-function canonical(plans: ForwardingPlan['services']): unknown {
-  const id = (one: { address: string; port: number; protocol?: string }): string =>
-    `${one.protocol} ${one.address} ${one.port}`;
-  const selection = (one: Selection): Selection =>
-    one.verdict === 'forward'
-      ? forward(...one.realServers.toSorted((a, b) => compareText(id(a), id(b))))
-      : one;
-  return [...plans.values()]
-    .map(({ key, virtualServers, localEndpoints }) => ({
-      key,
-      virtualServers: virtualServers
-        .map((one) => ({ ...one, internal: selection(one.internal), external: selection(one.external) }))
-        .sort((a, b) => compareText(virtualServerId(a), virtualServerId(b))),
-      localEndpoints: localEndpoints.toSorted((a, b) => compareText(id(a), id(b))),
-    }))
-    .sort((a, b) => compareText(a.key, b.key));
-}
+describe('diffPlans', () => {
+  const whole = (services: readonly ServicePlan[], node = PLAIN_NODE): ForwardingPlan => ({
+    node,
+    services: new Map(services.map((one) => [one.key, one])),
+  });
+  const named = (name: string, ...virtualServers: VirtualServer[]): ServicePlan => ({
+    ...emptyPlan(serviceKey('default', name)),
+    virtualServers,
+  });
 
-/** Carries the differences out on a plan: the other half of the property below. */
-function applyDiff(before: ServicePlan | undefined, diff: ServiceDiff): ServicePlan | undefined {
-  if (diff.change === 'removed') return undefined;
-  const virtualServers = new Map((before?.virtualServers ?? []).map((one) => [virtualServerId(one), one]));
-  for (const change of diff.virtualServers) {
-    if (change.change === 'added') virtualServers.set(change.id, change.virtualServer);
-    else if (change.change === 'removed') virtualServers.delete(change.id);
-    else {
-      const old = virtualServers.get(change.id)!;
-      const settings = Object.fromEntries(change.settings.map(({ field, after }) => [field, after]));
-      const selection = (clients: 'internal' | 'external'): Selection => {
-        const verdict = (settings[clients] ?? old[clients].verdict) as Selection['verdict'];
-        return verdict === 'forward'
-          ? forward(...applyRealServers(old[clients], clients, change.realServers))
-          : { verdict };
-      };
-      virtualServers.set(change.id, {
-        ...old,
-        ...settings,
-        internal: selection('internal'),
-        external: selection('external'),
-      });
-    }
-  }
-  const local = new Map((before?.localEndpoints ?? []).map((one) => [JSON.stringify(one), one]));
-  for (const { change, localEndpoint } of diff.localEndpoints) {
-    if (change === 'added') local.set(JSON.stringify(localEndpoint), localEndpoint);
-    else local.delete(JSON.stringify(localEndpoint));
-  }
-  return { ...plan(...virtualServers.values()), key: diff.key, localEndpoints: [...local.values()] };
-}
+  test('settings of the node are compared by name', () => {
+    const before = whole([]);
+    const after = whole([], { ...PLAIN_NODE, zone: 'zone-a', scheduler: 'wlc', nodeIPs: [] });
+    expect(diffPlans(before, after)).toEqual({
+      node: [
+        { field: 'scheduler', before: 'rr', after: 'wlc' },
+        { field: 'zone', before: '', after: 'zone-a' },
+      ],
+      services: [],
+    });
+    expect(diffPlans(undefined, after)).toEqual({ node: [], services: [] });
+  });
 
-function applyRealServers(
-  old: Selection,
-  clients: 'internal' | 'external',
-  changes: readonly RealServerChange[],
-): RealServer[] {
-  const id = (one: RealServer): string => `${one.address} ${one.port}`;
-  const servers = new Map(old.verdict === 'forward' ? old.realServers.map((one) => [id(one), one]) : []);
-  for (const change of changes) {
-    if (change.clients !== 'all' && change.clients !== clients) continue;
-    if (change.change === 'removed') servers.delete(id(change.realServer));
-    else if (change.change === 'added') servers.set(id(change.realServer), change.realServer);
-    else servers.set(id(change.after), change.after);
-  }
-  return [...servers.values()];
-}
-
-test('the old plan and the differences give the new plan', () => {
-  fc.assert(
-    fc.property(
-      clusterEvents,
-      clusterEvents,
-      nodeOptions,
-      nodeOptions,
-      (first, second, options, laterOptions) => {
-        const snapshot = new Snapshot();
-        for (const event of first) snapshot.apply(event);
-        const before = compile(snapshot, options);
-        for (const event of second) snapshot.apply(event);
-        const after = compile(snapshot, laterOptions);
-        const diff = diffPlans(before, after);
-        const result = new Map(before.services);
-        for (const one of diff.services) {
-          const next = applyDiff(result.get(one.key), one);
-          if (next === undefined) result.delete(one.key);
-          else result.set(one.key, next);
-        }
-        expect(canonical(result)).toEqual(canonical(after.services));
-        expect(diffPlans(after, after)).toEqual({ node: [], services: [] });
-      },
-    ),
-    { numRuns: 500 },
-  );
-});
-
-test('settings of the node are compared by name', () => {
-  const options = fc.sample(nodeOptions, 1)[0]!;
-  const before = { node: { ...options, scheduler: 'rr', zone: 'zone-a' }, services: new Map() };
-  const after = { node: { ...before.node, scheduler: 'wlc' }, services: new Map() };
-  expect(diffPlans(before, after).node).toEqual([{ field: 'scheduler', before: 'rr', after: 'wlc' }]);
-  expect(diffPlans(undefined, after).node).toEqual([]);
+  test('Services that differ are named, sorted by key', () => {
+    const before = whole([named('d'), named('b', virtualServer()), named('c', virtualServer())]);
+    const after = whole([
+      named('c', virtualServer({ scheduler: 'wlc' })),
+      named('b', virtualServer()),
+      named('a'),
+    ]);
+    const changes = (one: ForwardingPlan | undefined, other: ForwardingPlan): string[] =>
+      diffPlans(one, other).services.map(({ key, change }) => `${key} ${change}`);
+    expect(changes(before, after)).toEqual(['default/a added', 'default/c changed', 'default/d removed']);
+    expect(changes(undefined, before)).toEqual(['default/b added', 'default/c added', 'default/d added']);
+  });
 });

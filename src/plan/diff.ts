@@ -1,12 +1,15 @@
-// What changes between two plans, for people and for programs that show it (`pointsman plan`). Complete: the old plan and the differences
-// give the new plan, up to the order in which things are added. Backends do not use it: they compare what they render.
+// What changes between two plans, for people and for programs that show it (`pointsman plan`). Complete in what is done: the old plan and
+// the differences give the new plan, up to the order in which things are added and up to what only explains it (age and rank, the policy
+// of a selection, what was left out or lost, problems). Backends do not use it: they compare what they render.
 
 import { formatEndpoint } from '../model/endpoints.ts';
 import { isSameData } from '../model/equal.ts';
 import { compareIp, compareText } from '../model/ip.ts';
 import type { ServiceKey } from '../model/names.ts';
+import { virtualServerId } from './ownership.ts';
 import type {
   ForwardingPlan,
+  HealthCheck,
   LocalEndpoint,
   NodeOptions,
   RealServer,
@@ -43,7 +46,7 @@ export type VirtualServerChange =
   | {
       readonly change: 'changed';
       readonly id: string;
-      /** Of portName, scheduler, affinitySeconds, masquerade, sourceRanges, internal and external (the latter two: verdicts). */
+      /** Of SETTINGS, internal and external (the latter two: verdicts). */
       readonly settings: readonly SettingChange[];
       readonly realServers: readonly RealServerChange[];
     };
@@ -61,6 +64,8 @@ export interface ServiceDiff {
   /** Sorted by id. */
   readonly virtualServers: readonly VirtualServerChange[];
   readonly localEndpoints: readonly LocalEndpointChange[];
+  /** null when it stays as it is. */
+  readonly healthCheck: { readonly before: HealthCheck | null; readonly after: HealthCheck | null } | null;
 }
 
 /** Everything that changes on a node. */
@@ -69,13 +74,6 @@ export interface PlanDiff {
   readonly node: readonly SettingChange[];
   /** Sorted by key. */
   readonly services: readonly ServiceDiff[];
-}
-
-/** "ClusterIP TCP 10.96.0.1:443", "NodePort TCP IPv4 *:30080": what a virtual server is, unique in its Service. */
-export function virtualServerId({ kind, protocol, family, address, port }: VirtualServer): string {
-  return address === null
-    ? `${kind} ${protocol} ${family} *:${port}`
-    : `${kind} ${protocol} ${formatEndpoint(address, port)}`;
 }
 
 /** What changes between two plans of a node; everything is added when there was none. */
@@ -98,10 +96,15 @@ export function diffService(
   if (key === undefined || before === after) return null;
   const virtualServers = diffVirtualServers(before?.virtualServers ?? [], after?.virtualServers ?? []);
   const localEndpoints = diffLocalEndpoints(before?.localEndpoints ?? [], after?.localEndpoints ?? []);
-  if (before === undefined) return { key, change: 'added', virtualServers, localEndpoints };
-  if (after === undefined) return { key, change: 'removed', virtualServers, localEndpoints };
-  const isSame = virtualServers.length === 0 && localEndpoints.length === 0;
-  return isSame ? null : { key, change: 'changed', virtualServers, localEndpoints };
+  const checks = { before: before?.healthCheck ?? null, after: after?.healthCheck ?? null };
+  const healthCheck = isSameData(checks.before, checks.after) ? null : checks;
+  const change = before === undefined ? 'added' : after === undefined ? 'removed' : 'changed';
+  const isSame =
+    change === 'changed' &&
+    virtualServers.length === 0 &&
+    localEndpoints.length === 0 &&
+    healthCheck === null;
+  return isSame ? null : { key, change, virtualServers, localEndpoints, healthCheck };
 }
 
 function diffNode(before: NodeOptions, after: NodeOptions): SettingChange[] {
@@ -127,7 +130,15 @@ function diffVirtualServers(
   return changes;
 }
 
-const SETTINGS = ['portName', 'scheduler', 'affinitySeconds', 'masquerade', 'sourceRanges'] as const;
+const SETTINGS = [
+  'portName',
+  'exceptAddresses',
+  'scheduler',
+  'schedulerFlags',
+  'affinitySeconds',
+  'masquerade',
+  'allowedSources',
+] as const;
 
 function diffSettings(before: VirtualServer, after: VirtualServer): SettingChange[] {
   return [
@@ -150,8 +161,12 @@ function diffSelections(before: VirtualServer, after: VirtualServer): RealServer
   ];
 }
 
+/** The policies may differ: on a node that runs all endpoints, Cluster and Local use the same ones. */
 function hasOneAnswer({ internal, external }: VirtualServer): boolean {
-  return internal === external || isSameData(internal, external);
+  if (internal === external) return true;
+  return (
+    internal.verdict === external.verdict && isSameData(realServersOf(internal), realServersOf(external))
+  );
 }
 
 function diffRealServers(clients: ClientClass, before: Selection, after: Selection): RealServerChange[] {

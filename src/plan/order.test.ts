@@ -9,6 +9,7 @@ const ENDPOINTS = Array.from({ length: 8 }, (_, index): Endpoint => {
   return {
     address: address(`10.244.0.${index + 1}`),
     port: 8080,
+    weight: 1,
     conditions: 3,
     nodeName: '',
     zoneHints: [],

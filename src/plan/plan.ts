@@ -5,6 +5,7 @@
 import type { Cidr, Family, IpAddress } from '../model/ip.ts';
 import type { ServiceKey } from '../model/names.ts';
 import type { Problem } from '../model/problem.ts';
+import type { Scheduler, SchedulerFlag } from '../model/schedulers.ts';
 import type { Protocol } from '../model/service.ts';
 
 /** How traffic of pods is told from traffic that enters the cluster; decides who is masqueraded on the way to a ClusterIP. */
@@ -24,10 +25,18 @@ export interface NodeOptions {
   readonly zone: string;
   /** The families this node forwards; frontends of other families are left out without a problem entry. */
   readonly families: readonly Family[];
+  /** The node's own primary address of each family; at most one of each. */
+  readonly nodeIPs: readonly IpAddress[];
   /** Addresses on which NodePorts answer, both families, without duplicates, sorted by family and then by address bytes. */
   readonly nodePortAddresses: readonly IpAddress[];
-  /** Scheduler of virtual servers whose Service names none, e.g. 'rr'. */
-  readonly scheduler: string;
+  /** IPv4 loopback networks on which NodePorts answer, too: only mode iptables can do that. Sorted. */
+  readonly nodePortLoopbacks: readonly Cidr[];
+  /** False: spec.externalIPs count for nothing (feature gate AllowServiceExternalIPs). */
+  readonly allowsExternalIPs: boolean;
+  /** Who may use the load-balancer IPs of a family when source ranges are given, but none of that family: everybody or nobody. */
+  readonly otherFamilySourceRanges: 'Allow' | 'Deny';
+  /** Scheduler of virtual servers whose Service names none. */
+  readonly scheduler: Scheduler;
   /** Masquerade everything that goes to a ClusterIP. */
   readonly masqueradeAll: boolean;
   readonly localDetector: LocalDetector;
@@ -41,27 +50,50 @@ export interface RealServer {
   readonly address: IpAddress;
   /** 1 to 65535. */
   readonly port: number;
-  /** 0 to 65535; 0 takes no new connections. */
+  /** 0 to 65535; 0 takes no new connections, whatever the scheduler. */
   readonly weight: number;
-  /** True when the endpoint runs on this node (hairpin traffic to it must be masqueraded). */
+  /** True when the endpoint runs on this node. */
   readonly isLocal: boolean;
 }
 
-/** What happens to a new connection of one class of clients. */
+/** A traffic policy as it applies to one class of clients: all usable endpoints, or only those on this node. */
+export type TrafficPolicy = 'Cluster' | 'Local';
+
+/** What happens to a new connection of one class of clients, under the traffic policy that applies to them. */
 export type Selection =
   /** Sent to one of these, never empty, in the order in which they are to be added. */
-  | { readonly verdict: 'forward'; readonly realServers: readonly RealServer[] }
-  /** Refused at once (ICMP port unreachable): the Service has no usable endpoint anywhere. */
-  | { readonly verdict: 'reject' }
-  /** Dropped silently: endpoints exist, but a Local traffic policy allows none of them for these clients. */
-  | { readonly verdict: 'drop' };
+  | {
+      readonly policy: TrafficPolicy;
+      readonly verdict: 'forward';
+      readonly realServers: readonly RealServer[];
+    }
+  /** Refused at once (ICMP port unreachable): the Service port has no usable endpoint anywhere. It is so for all clients or for none. */
+  | { readonly policy: TrafficPolicy; readonly verdict: 'reject' }
+  /** Dropped silently: endpoints exist, but none that the policy allows for these clients. */
+  | { readonly policy: TrafficPolicy; readonly verdict: 'drop' };
 
 /**
- * Whose source address is replaced by the node's on the way to a real server: nobody's; that of sources which the node's
- * LocalDetector does not know as pods; or everybody's. (Hairpin, an endpoint reaching itself, is always masqueraded: see
- * ServicePlan.localEndpoints.)
+ * The three kinds of clients of which policies speak. pod: the node's LocalDetector knows the packet as one of a pod (where there is no
+ * detector, nobody is). node: a process of this node itself. outside: everybody else, also pods that no detector knows.
  */
-export type Masquerade = 'none' | 'nonLocal' | 'all';
+export type ClientKind = 'pod' | 'node' | 'outside';
+
+/**
+ * Which kinds of clients have their source address replaced by the node's on the way to a real server. (Hairpin, an endpoint reaching
+ * itself, is always masqueraded.)
+ */
+export type Masquerade = 'none' | 'node' | 'nonPods' | 'all';
+
+/** Who may use a load-balancer IP; everybody else is dropped. */
+export interface AllowedSources {
+  /** loadBalancerSourceRanges of the family. */
+  readonly cidrs: readonly Cidr[];
+  /**
+   * Load-balancer IPs of the Service that count as sources beside `cidrs`: a connection of this node itself to such an address may have
+   * it as its source, too. Empty unless the node's own IP is in one of `cidrs`.
+   */
+  readonly ownAddresses: readonly IpAddress[];
+}
 
 /** One frontend of a Service port: connections to `address`:`port` are balanced over its selection. */
 export interface VirtualServer {
@@ -70,29 +102,55 @@ export interface VirtualServer {
   readonly portName: string;
   readonly family: Family;
   readonly protocol: Protocol;
-  /** null for kind NodePort: each of NodeOptions.nodePortAddresses of this family. */
+  /** null for kind NodePort: each of NodeOptions.nodePortAddresses of this family that is not in `exceptAddresses`. */
   readonly address: IpAddress | null;
+  /** Only of kind NodePort: addresses on which this port belongs to another virtual server. */
+  readonly exceptAddresses: readonly IpAddress[];
   /** The Service port, or the nodePort for kind NodePort. */
   readonly port: number;
-  /** Kernel scheduler name, at most 15 characters of [a-z0-9-]. */
-  readonly scheduler: string;
+  readonly scheduler: Scheduler;
+  /** Without repetition, sorted. */
+  readonly schedulerFlags: readonly SchedulerFlag[];
   /** ClientIP affinity in seconds, 0 = none. */
   readonly affinitySeconds: number;
-  /** For clients inside the cluster (pods and this node). */
+  /** For pods and for this node. */
   readonly internal: Selection;
-  /** For everybody else. The same object as `internal` where the policies do not differ. */
+  /** For clients outside. The same object as `internal` where the policies do not differ. */
   readonly external: Selection;
   readonly masquerade: Masquerade;
-  /** Sources allowed in: null = all, empty = none. Only LoadBalancerIP frontends have any. */
-  readonly sourceRanges: readonly Cidr[] | null;
+  /** null = everybody. Only LoadBalancerIP frontends restrict sources. Nobody is restricted where every selection is a reject. */
+  readonly allowedSources: AllowedSources | null;
 }
 
-/** An endpoint that compile looked at and left out of a list, and why. */
+/** An endpoint that the plan leaves out of the list of a traffic policy that is in use, and why. */
 export interface LeftOutEndpoint {
+  readonly portName: string;
+  readonly protocol: Protocol;
   readonly address: IpAddress;
   readonly port: number;
-  readonly portName: string;
-  readonly reason: 'NotReady' | 'OtherZone' | 'OtherNode' | 'NotLocal' | 'Terminating';
+  readonly policy: TrafficPolicy;
+  /**
+   * NotReady: not ready, and not serving while terminating. Terminating: it serves while terminating, but ready ones exist. NotLocal: it
+   * runs on another node. OtherNode, OtherZone: hints reserve it for others. TooMany: beyond the limit on endpoints of one port.
+   */
+  readonly reason: 'NotReady' | 'Terminating' | 'NotLocal' | 'OtherNode' | 'OtherZone' | 'TooMany';
+}
+
+/** A frontend that the Service asks for and another Service owns, because that one is older. */
+export interface LostVirtualServer {
+  /** As `virtualServerId` spells it. */
+  readonly id: string;
+  /** The addresses in question for a NodePort that keeps others; empty = all of it is lost. */
+  readonly addresses: readonly IpAddress[];
+  readonly owner: ServiceKey;
+}
+
+/** What the health-check port of a Service answers on this node. */
+export interface HealthCheck {
+  /** 1 to 65535. */
+  readonly nodePort: number;
+  /** Distinct addresses of endpoints on this node that are ready, over all ports. */
+  readonly localEndpoints: Readonly<Record<Family, number>>;
 }
 
 /** Everything this node does for one Service. */
@@ -102,11 +160,16 @@ export interface ServicePlan {
   readonly createdAtMs: number;
   /** True for default/kubernetes and for cluster DNS: programmed before all others. */
   readonly isCritical: boolean;
-  /** In a deterministic order: Service port order, then ClusterIP, ExternalIP, LoadBalancerIP, NodePort, then family, then address. */
+  /** Those it owns, in a deterministic order: Service port order, then ClusterIP, ExternalIP, LoadBalancerIP, NodePort, then family, then address. */
   readonly virtualServers: readonly VirtualServer[];
-  /** Endpoints on this node, ready or not, of every port: hairpin traffic to them is masqueraded. */
+  /** Those it would have if others did not own them, in the same order. */
+  readonly lost: readonly LostVirtualServer[];
+  /** Endpoints on this node, ready or not, of every port: where hairpin traffic nearly always is (others reach it by a detour only). */
   readonly localEndpoints: readonly LocalEndpoint[];
-  /** Found while compiling (limits); what is wrong with the objects themselves is in Snapshot.problems. */
+  readonly healthCheck: HealthCheck | null;
+  /** In the order of ports, families, endpoints and policies. */
+  readonly leftOut: readonly LeftOutEndpoint[];
+  /** Found while compiling (limits, conflicts, settings); what is wrong with the objects themselves is in Snapshot.problems. */
   readonly problems: readonly Problem[];
 }
 

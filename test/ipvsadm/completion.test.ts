@@ -4,7 +4,7 @@ import { chmodSync, existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } 
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { SCHEDULERS } from '../../src/config/schedulers.ts';
+import { SCHEDULERS } from '../../src/model/schedulers.ts';
 import { COMPLETIONS } from '../../src/ipvsadm/completion.ts';
 import { MAX_VALUES } from '../../src/ipvsadm/completion-sources.ts';
 import { checkSyntax, complete, SHELLS, unavailable } from './completion-shells.ts';

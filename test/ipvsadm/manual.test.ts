@@ -15,7 +15,7 @@ import { DRAINS_FILE } from '../../src/ipvsadm/drain-memory.ts';
 import { EXIT } from '../../src/ipvsadm/refusal.ts';
 import { TOP_SORTS } from '../../src/ipvsadm/top-rows.ts';
 import { VERB_USAGES } from '../../src/ipvsadm/verb-usages.ts';
-import { SCHEDULERS } from '../../src/config/schedulers.ts';
+import { SCHEDULERS } from '../../src/model/schedulers.ts';
 
 const PAGE = fileURLToPath(new URL('../../docs/man/pointsman-ipvsadm.8', import.meta.url));
 const page = readFileSync(PAGE, 'utf8');

@@ -17,11 +17,10 @@ import type { ApplyReport, Backend, Capability, PlanChange } from '../backend.ts
 import type { DesiredMember, DesiredService, DesiredVirtualServer } from './desired.ts';
 import { diffVirtualServer, type AppliedVirtualServer, type VirtualServerDiff } from './diff.ts';
 import { emptyDelta, Ledger, type LedgerDelta } from './ledger.ts';
-
 import { observe, isAddressService, Provenance, type ObservedState } from './observe.ts';
 import type { IpvsKernelPort } from './port.ts';
 import { Failures } from './failures.ts';
-import { conflictProblem, foreignProblem, refusedProblem } from './problems.ts';
+import { foreignProblem, refusedProblem } from './problems.ts';
 import { renderService } from './render.ts';
 import { Rules } from './rules.ts';
 import type { SetName } from './sets.ts';
@@ -57,8 +56,6 @@ export class IpvsBackend implements Backend {
   private readonly desired = new Map<ServiceKey, DesiredService>();
   private readonly applied = new Map<string, AppliedVirtualServer>();
   private readonly foreign = new Set<string>();
-  /** Services that lost an address and port to an older one. */
-  private readonly conflicts = new Map<ServiceKey, readonly Problem[]>();
   private readonly failures = new Failures();
   /** Problems found while rendering; only Services that have some. */
   private readonly rendered = new Map<ServiceKey, readonly Problem[]>();
@@ -140,9 +137,8 @@ export class IpvsBackend implements Backend {
 
   problems(): ReadonlyMap<ServiceKey, readonly Problem[]> {
     const all = new Map<ServiceKey, readonly Problem[]>(this.rendered);
-    for (const more of [this.conflicts, this.failures.problems()]) {
-      for (const [key, problems] of more) all.set(key, [...(all.get(key) ?? []), ...problems]);
-    }
+    for (const [key, problems] of this.failures.problems())
+      all.set(key, [...(all.get(key) ?? []), ...problems]);
     return all;
   }
 
@@ -204,13 +200,12 @@ export class IpvsBackend implements Backend {
     this.desired.set(plan.key, desired);
     if (desired.problems.length > 0) this.rendered.set(plan.key, desired.problems);
     else this.rendered.delete(plan.key);
-    return this.ledger.claim(desired, plan.createdAtMs);
+    return this.ledger.claim(desired);
   }
 
   private withdraw(key: ServiceKey): ServiceKey[] {
     this.desired.delete(key);
     this.rendered.delete(key);
-    this.conflicts.delete(key);
     this.failures.forget(key);
     return this.ledger.withdraw(key);
   }
@@ -266,7 +261,6 @@ export class IpvsBackend implements Backend {
     const again = this.settleCreations(changed, outcome);
     this.failures.noteStep(keys, outcome, this.ledger);
     this.noteBlocked(keys);
-    this.noteConflicts(keys);
     return outcome.operations + (again.length > 0 ? await this.runStep(again, false) : 0);
   }
 
@@ -352,19 +346,6 @@ export class IpvsBackend implements Backend {
         if (this.foreign.has(id) && this.ledger.ownerOf(id) === key)
           this.failures.note(key, foreignProblem(key, id));
       }
-    }
-  }
-
-  /** An older Service has the address and port: that is no failure, and nothing to retry. */
-  private noteConflicts(keys: readonly ServiceKey[]): void {
-    for (const key of keys) {
-      const problems: Problem[] = [];
-      for (const { id } of this.desired.get(key)?.virtualServers ?? []) {
-        const owner = this.ledger.ownerOf(id);
-        if (owner !== undefined && owner !== key) problems.push(conflictProblem(key, id, owner));
-      }
-      if (problems.length > 0) this.conflicts.set(key, problems);
-      else this.conflicts.delete(key);
     }
   }
 

@@ -63,8 +63,8 @@ function show(delta: LedgerDelta): string[] {
 describe('the ledger', () => {
   function settled(...services: DesiredService[]): Ledger {
     const ledger = new Ledger();
-    for (const [i, each] of services.entries()) {
-      ledger.claim(each, i);
+    for (const each of services) {
+      ledger.claim(each);
       ledger.settle(
         each.key,
         ledger.restrict(each, () => false),
@@ -75,7 +75,7 @@ describe('the ledger', () => {
   }
   function settle(ledger: Ledger, key: DesiredService['key'], next: DesiredService | null): string[] {
     const delta = emptyDelta();
-    if (next !== null) ledger.claim(next, 0);
+    if (next !== null) ledger.claim(next);
     ledger.settle(key, next === null ? null : ledger.restrict(next, () => false), delta);
     return show(delta);
   }
@@ -99,11 +99,11 @@ describe('the ledger', () => {
     ]);
   });
 
-  it('gives a contested virtual server to the older claim, and says who is concerned', () => {
+  it('gives a virtual server to one claimant only, and says who is concerned', () => {
     const ledger = new Ledger();
     const [old, young] = [desired('old', virtualServer(80)), desired('young', virtualServer(80))];
-    expect(ledger.claim(young, 2)).toEqual([]);
-    expect(ledger.claim(old, 1)).toEqual([young.key]);
+    expect(ledger.claim(young)).toEqual([]);
+    expect(ledger.claim(old)).toEqual([young.key]);
     expect(ledger.ownerOf(`TCP ${VIP}:80`)).toBe(old.key);
     expect(ledger.restrict(young, () => false).virtualServers).toEqual([]);
     expect(ledger.withdraw(old.key)).toEqual([young.key]);
@@ -133,7 +133,7 @@ describe('what is left over', () => {
     );
     const ledger = new Ledger();
     const other = desired('b', virtualServer(81));
-    ledger.claim(other, 0);
+    ledger.claim(other);
     ledger.settle(other.key, other, emptyDelta());
     const taken = leftovers.take(ledger);
     expect(show(taken.delta)).toEqual([`-KUBE-CLUSTER-IP ${VIP},tcp:80`]);

@@ -43,12 +43,13 @@ export class Ledger {
   private readonly setSizes = new Map<string, number>();
 
   /**
-   * Records who wants which virtual servers. Returns the other Services that thereby won or lost one: they must be settled too.
+   * Records who wants which virtual servers. Returns the other Services that thereby won or lost one: they must be settled too. The plan
+   * gives each to one Service only; claims bridge the moment in which one hands it to another.
    */
-  claim(desired: DesiredService, createdAtMs: number): ServiceKey[] {
+  claim(desired: DesiredService): ServiceKey[] {
     return this.claims.set(
       desired.key,
-      createdAtMs,
+      0,
       desired.virtualServers.map((virtualServer) => virtualServer.id),
     );
   }

@@ -15,17 +15,6 @@ export function foreignProblem(key: ServiceKey, id: string): Problem {
   };
 }
 
-/** Two Services ask for one address, port and protocol: the older one has it. */
-export function conflictProblem(key: ServiceKey, id: string, owner: ServiceKey): Problem {
-  return {
-    object: `Service ${key}`,
-    field: '',
-    reason: 'AddressConflict',
-    message: `${id} belongs to Service ${owner}, which is older; this Service does not get it`,
-    remedy: 'give one of the two another address or port',
-  };
-}
-
 /** The kernel refused something that the Service needs. */
 export function refusedProblem(key: ServiceKey, object: string, error: unknown): Problem {
   return {

@@ -9,6 +9,8 @@ import { parseCidr, parseIp, type Family, type IpAddress } from '../../model/ip.
 import type { ClusterEvent, ClusterObject } from '../../model/objects.ts';
 import type { LocalDetector, NodeOptions } from '../../plan/plan.ts';
 import { EMPTY_KERNEL, RecordingPort } from './recording-port.ts';
+import { SCHEDULERS } from '../../model/schedulers.ts';
+import { PLAIN_NODE } from '../../../test/nodes.ts';
 import { renderRules, type RuleOptions } from './render-rules.ts';
 import { renderRestore } from './rules.ts';
 import { kernelSetName, SET_NAMES, type SetName } from './sets.ts';
@@ -171,6 +173,9 @@ const SHAPES: Record<string, RegExp> = {
   ),
 };
 
+/** The scheduler is the one text that comes from an object, and only out of a closed set. */
+const DETAIL = new RegExp(`^(|(${SCHEDULERS.join('|')})( persistent \\d+)?|weight \\d+|kube-ipvs0|dummy)$`);
+
 describe('what is handed to the tools', () => {
   const detectors: readonly LocalDetector[] = [
     { kind: 'none' },
@@ -188,12 +193,9 @@ describe('what is handed to the tools', () => {
         fc.constantFrom(...detectors),
         async (events, localDetector) => {
           const node: NodeOptions = {
-            nodeName: 'node1',
-            zone: '',
+            ...PLAIN_NODE,
             families,
             nodePortAddresses: ['192.168.0.2', 'fd00::2'].map((text) => parseIp(text) as IpAddress),
-            scheduler: 'rr',
-            masqueradeAll: false,
             localDetector,
           };
           const port = new RecordingPort(EMPTY_KERNEL);
@@ -224,7 +226,7 @@ describe('what is handed to the tools', () => {
             expect(match, `${kind} ${object}`).not.toBeNull();
             for (const address of Object.values(match?.groups ?? {}))
               if (address !== undefined) expect(parseIp(address)).toBe(address);
-            expect(detail).toMatch(/^(|rr|rr persistent \d+|weight \d+|kube-ipvs0|dummy)$/);
+            expect(detail).toMatch(DETAIL);
           }
         },
       ),

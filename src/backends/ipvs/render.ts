@@ -2,10 +2,12 @@
 // the plan; here it only gets kube-proxy's shape (flags, set names, addresses on kube-ipvs0).
 // Source: kube-proxy 1.36, mode ipvs.
 
-import { familyOf, type IpAddress } from '../../model/ip.ts';
+import type { IpAddress } from '../../model/ip.ts';
 import type { Problem } from '../../model/problem.ts';
 import type { SetMember } from '../../kernel/ipset-codec.ts';
 import { formatServiceKey, fullNetmask, PROTOCOL_NUMBER, SERVICE_FLAG } from '../../kernel/ipvs-codec.ts';
+import type { SchedulerFlag } from '../../model/schedulers.ts';
+import { addressesOf } from '../../plan/ownership.ts';
 import type { NodeOptions, Selection, ServicePlan, VirtualServer } from '../../plan/plan.ts';
 import {
   makeMember,
@@ -27,10 +29,8 @@ export function renderService(plan: ServicePlan, node: NodeOptions): DesiredServ
           virtualServers.push(renderClusterIp(virtualServer, virtualServer.address));
         break;
       case 'NodePort':
-        for (const address of node.nodePortAddresses) {
-          if (familyOf(address) === virtualServer.family)
-            virtualServers.push(renderNodePort(virtualServer, address));
-        }
+        for (const address of addressesOf(virtualServer, node))
+          virtualServers.push(renderNodePort(virtualServer, address));
         break;
       case 'ExternalIP':
       case 'LoadBalancerIP':
@@ -71,7 +71,7 @@ function renderNodePort(from: VirtualServer, address: IpAddress): DesiredVirtual
   const inSet: SetMember = from.protocol === 'SCTP' ? portal : { port: service.port };
   const sets = NODE_PORT_SETS[from.protocol];
   const members = [makeMember('POINTSMAN-VS', from.family, portal), makeMember(sets.all, from.family, inSet)];
-  if (from.masquerade === 'none') members.push(makeMember(sets.local, from.family, inSet));
+  if (from.masquerade === 'node') members.push(makeMember(sets.local, from.family, inSet));
   return {
     id: formatServiceKey(service),
     service,
@@ -81,16 +81,23 @@ function renderNodePort(from: VirtualServer, address: IpAddress): DesiredVirtual
   };
 }
 
+const SCHEDULER_FLAG: Record<SchedulerFlag, number> = {
+  'flag-1': SERVICE_FLAG.SCHED1,
+  'flag-2': SERVICE_FLAG.SCHED2,
+  'flag-3': SERVICE_FLAG.SCHED3,
+};
+
 function virtualService(from: VirtualServer, address: IpAddress): AddressService {
   const isPersistent = from.affinitySeconds > 0;
+  let flags: number = isPersistent ? SERVICE_FLAG.PERSISTENT : 0;
+  for (const flag of from.schedulerFlags) flags |= SCHEDULER_FLAG[flag];
   return {
     family: from.family,
     protocol: PROTOCOL_NUMBER[from.protocol],
     address,
     port: from.port,
     scheduler: from.scheduler,
-    // Maglev hashing without the port would send all connections of a client to one server; kube-proxy asks for the port too.
-    flags: (isPersistent ? SERVICE_FLAG.PERSISTENT : 0) | (from.scheduler === 'mh' ? SERVICE_FLAG.SCHED2 : 0),
+    flags,
     timeoutSeconds: from.affinitySeconds,
     netmask: fullNetmask(from.family),
   };

@@ -10,16 +10,21 @@ import {
   type Family,
   type IpAddress,
 } from '../model/ip.ts';
-import type { LocalDetector, NodeOptions } from '../plan/plan.ts';
+import type { Scheduler } from '../model/schedulers.ts';
+import type { LocalDetector, NodeOptions } from './plan.ts';
 
 /** The node-related part of the configuration. */
 export interface NodeSettings {
   readonly nodeName: string;
   readonly families: readonly Family[];
-  readonly scheduler: string;
+  readonly scheduler: Scheduler;
   readonly masqueradeAll: boolean;
   /** CIDRs of addresses on which NodePorts answer; 'primary' = the Node's own addresses; [] = all. */
   readonly nodePortAddresses: readonly Cidr[] | 'primary';
+  /** NodePorts answer on IPv4 loopback where nodePortAddresses contain it; only mode iptables can do that. */
+  readonly localhostNodePorts: boolean;
+  readonly allowsExternalIPs: boolean;
+  readonly otherFamilySourceRanges: NodeOptions['otherFamilySourceRanges'];
   readonly localDetector: LocalDetector;
 }
 
@@ -37,6 +42,10 @@ export function makeNodeOptions(settings: NodeSettings, facts: NodeFacts): NodeO
     nodeName: settings.nodeName,
     zone: facts.zone,
     families: settings.families,
+    nodeIPs: primaryAddresses(facts.nodeIps),
+    nodePortLoopbacks: nodePortLoopbacks(settings, facts),
+    allowsExternalIPs: settings.allowsExternalIPs,
+    otherFamilySourceRanges: settings.otherFamilySourceRanges,
     nodePortAddresses: nodePortAddresses(settings, facts),
     scheduler: settings.scheduler,
     masqueradeAll: settings.masqueradeAll,
@@ -60,7 +69,34 @@ export function nodePortAddresses(
     if (cidrs === 'all') return local.filter((address) => family === 'IPv4' || !isLinkLocal(address));
     return local.filter((address) => cidrs.some((cidr) => cidrContains(cidr, address)));
   });
-  return [...new Set(chosen)].sort((a, b) => compareFamilies(a, b) || compareIp(a, b));
+  return [...new Set(chosen)].sort(compareIp);
+}
+
+/** The first address of each family. */
+function primaryAddresses(nodeIps: readonly IpAddress[]): IpAddress[] {
+  const ofFamily = (family: Family): IpAddress[] =>
+    nodeIps.filter((address) => familyOf(address) === family && !isLoopback(address)).slice(0, 1);
+  return [...ofFamily('IPv4'), ...ofFamily('IPv6')];
+}
+
+/**
+ * The IPv4 loopback networks on which NodePorts answer: all of 127.0.0.0/8 where they answer everywhere, else each loopback address of
+ * this machine inside a CIDR. IPv6 loopback never answers.
+ */
+function nodePortLoopbacks(
+  settings: Pick<NodeSettings, 'localhostNodePorts' | 'nodePortAddresses' | 'families'>,
+  facts: Pick<NodeFacts, 'nodeIps' | 'localAddresses'>,
+): Cidr[] {
+  if (!settings.localhostNodePorts || !settings.families.includes('IPv4')) return [];
+  const cidrs = cidrsOf('IPv4', settings.nodePortAddresses, facts.nodeIps);
+  if (cidrs === 'all') return ['127.0.0.0/8' as Cidr];
+  const loopbacks = facts.localAddresses.filter(
+    (address) =>
+      familyOf(address) === 'IPv4' &&
+      isLoopback(address) &&
+      cidrs.some((cidr) => cidrContains(cidr, address)),
+  );
+  return [...new Set(loopbacks)].sort(compareIp).map((address) => `${address}/32` as Cidr);
 }
 
 function cidrsOf(
@@ -69,16 +105,12 @@ function cidrsOf(
   nodeIps: readonly IpAddress[],
 ): readonly Cidr[] | 'all' {
   if (configured === 'primary') {
-    const primary = nodeIps.find((address) => familyOf(address) === family);
+    const primary = primaryAddresses(nodeIps).find((address) => familyOf(address) === family);
     // As kube-proxy: a family without a node address of its own answers everywhere.
     return primary === undefined ? 'all' : [`${primary}/${family === 'IPv4' ? 32 : 128}` as Cidr];
   }
   const own = configured.filter((cidr) => cidr.includes(':') === (family === 'IPv6'));
   return own.length === 0 || own.some((cidr) => cidr.endsWith('/0')) ? 'all' : own;
-}
-
-function compareFamilies(a: IpAddress, b: IpAddress): number {
-  return Number(a.includes(':')) - Number(b.includes(':'));
 }
 
 /** True when nothing differs that the plan of any Service depends on. */

@@ -1,0 +1,153 @@
+// The plan of a node, kept up to date Service by Service: compiles what changed, settles who owns what, and tells which plans differ.
+// Guarantees:
+//  1. The plan depends on the facts alone, not on the order in which they came: it equals one compiled from scratch.
+//  2. A change costs what the Services it concerns cost (those that changed, and those that win or lose something to them).
+// Pure: no clock, no input or output; the caller decides when to give Node's loop a turn.
+
+import { isSameData } from '../model/equal.ts';
+import { compareText } from '../model/ip.ts';
+import type { ServiceKey } from '../model/names.ts';
+import type { Problem } from '../model/problem.ts';
+import type { Snapshot } from '../model/snapshot.ts';
+import { Claims } from './claims.ts';
+import { compileService } from './compile.ts';
+import { claimsOf, restrictToOwned } from './ownership.ts';
+import type { ForwardingPlan, NodeOptions, ServicePlan } from './plan.ts';
+
+export class Planner {
+  private readonly snapshot: Snapshot;
+  private options: NodeOptions;
+  private readonly claims = new Claims();
+  /** What each Service really gets. */
+  private readonly plans = new Map<ServiceKey, ServicePlan>();
+  /** As compiled, of Services that lost something; for all others that is what is in `plans`. */
+  private readonly contested = new Map<ServiceKey, ServicePlan>();
+  /** Compiled anew since the last `takeChanges`; null = gone. */
+  private readonly compiled = new Map<ServiceKey, ServicePlan | null>();
+  /** Services that won or lost something since then, or that lost it to somebody else before. */
+  private readonly neighbours = new Set<ServiceKey>();
+  /** Who lost something to a Service, as of the last `takeChanges`. */
+  private readonly losersTo = new Map<ServiceKey, Set<ServiceKey>>();
+  /** Only Services that have some: what is shown costs what is wrong, not what there is. */
+  private readonly problemsOf = new Map<ServiceKey, readonly Problem[]>();
+
+  constructor(snapshot: Snapshot, node: NodeOptions) {
+    this.snapshot = snapshot;
+    this.options = node;
+  }
+
+  get node(): NodeOptions {
+    return this.options;
+  }
+
+  /** Other facts or settings of the node. Every Service is to be compiled anew after it, before `takeChanges`. */
+  setNode(node: NodeOptions): void {
+    this.options = node;
+  }
+
+  /** Compiles one Service from what the snapshot says of it by now. */
+  recompile(key: ServiceKey): void {
+    const facts = this.snapshot.get(key);
+    const plan = facts === undefined ? null : compileService(facts.service, facts.slices, this.options);
+    this.compiled.set(key, plan);
+    const claims = plan === null ? [] : claimsOf(plan, this.options);
+    const others = this.claims.set(key, plan?.createdAtMs ?? 0, claims);
+    if (others.length === 0) return;
+    for (const other of others) this.neighbours.add(other);
+    // An owner is another one: also those who lost to the old one, and lose to the new one, must learn it.
+    for (const owner of [key, ...others])
+      for (const loser of this.losersTo.get(owner) ?? []) this.neighbours.add(loser);
+  }
+
+  /** The Services whose plan is another one than at the last call; null = gone. Settles who owns what. */
+  takeChanges(): Map<ServiceKey, ServicePlan | null> {
+    const changes = new Map<ServiceKey, ServicePlan | null>();
+    for (const [key, plan] of this.settleChanges()) if (plan !== undefined) changes.set(key, plan);
+    return changes;
+  }
+
+  /**
+   * As takeChanges, one Service at a time, so that a large table need not be settled in one go: undefined = its plan is still the same.
+   * Nothing is compiled before it has come to its end.
+   */
+  *settleChanges(): Generator<readonly [ServiceKey, ServicePlan | null | undefined]> {
+    for (const [key, plan] of this.compiled) yield [key, this.settle(key, plan)];
+    for (const key of this.neighbours) {
+      if (this.compiled.has(key)) continue;
+      yield [key, this.settle(key, this.contested.get(key) ?? this.plans.get(key) ?? null)];
+    }
+    this.compiled.clear();
+    this.neighbours.clear();
+  }
+
+  private settle(key: ServiceKey, compiled: ServicePlan | null): ServicePlan | null | undefined {
+    const before = this.plans.get(key);
+    if (compiled === null) {
+      this.contested.delete(key);
+      this.problemsOf.delete(key);
+      this.setLosses(key, before?.lost, []);
+      return this.plans.delete(key) ? null : undefined;
+    }
+    const plan = restrictToOwned(compiled, this.options, (claim) => this.claims.ownerOf(claim));
+    if (plan === compiled) this.contested.delete(key);
+    else this.contested.set(key, compiled);
+    if (before !== undefined && isSameData(before, plan)) return undefined;
+    this.plans.set(key, plan);
+    this.setLosses(key, before?.lost, plan.lost);
+    if (plan.problems.length > 0) this.problemsOf.set(key, plan.problems);
+    else this.problemsOf.delete(key);
+    return plan;
+  }
+
+  private setLosses(key: ServiceKey, before: ServicePlan['lost'] = [], next: ServicePlan['lost']): void {
+    for (const { owner } of before) {
+      const losers = this.losersTo.get(owner);
+      losers?.delete(key);
+      if (losers?.size === 0) this.losersTo.delete(owner);
+    }
+    for (const { owner } of next) {
+      const losers = this.losersTo.get(owner);
+      if (losers === undefined) this.losersTo.set(owner, new Set([key]));
+      else losers.add(key);
+    }
+  }
+
+  get(key: ServiceKey): ServicePlan | undefined {
+    return this.plans.get(key);
+  }
+
+  /** Keys of all Services with a plan, in no particular order. */
+  keys(): IterableIterator<ServiceKey> {
+    return this.plans.keys();
+  }
+
+  /** All plans, in no particular order. */
+  values(): IterableIterator<ServicePlan> {
+    return this.plans.values();
+  }
+
+  get size(): number {
+    return this.plans.size;
+  }
+
+  /** What was found while compiling, in no particular order of Services. */
+  problems(): Problem[] {
+    return [...this.problemsOf.values()].flat();
+  }
+
+  /** The plan as of the last `takeChanges`. The map holds critical Services first, then all others, each sorted by key. */
+  plan(): ForwardingPlan {
+    const sorted = [...this.plans.values()].sort(
+      (a, b) => Number(b.isCritical) - Number(a.isCritical) || compareText(a.key, b.key),
+    );
+    return { node: this.options, services: new Map(sorted.map((plan) => [plan.key, plan])) };
+  }
+}
+
+/** The plan of the whole node, from scratch. */
+export function compile(snapshot: Snapshot, node: NodeOptions): ForwardingPlan {
+  const planner = new Planner(snapshot, node);
+  for (const key of snapshot.services()) planner.recompile(key);
+  planner.takeChanges();
+  return planner.plan();
+}
