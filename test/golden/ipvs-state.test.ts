@@ -7,12 +7,19 @@ import { beforeAll, describe, expect, it } from 'vitest';
 import type { Table } from '../../src/backends/ipvs/render-rules.ts';
 import { kernelSetName, SET_NAMES, SETS } from '../../src/backends/ipvs/sets.ts';
 import type { Family } from '../../src/model/ip.ts';
+import { Snapshot } from '../../src/model/snapshot.ts';
 import { FakeIpvsKernel } from '../fake-ipvs-kernel.ts';
-import { readManifests, startAgent } from '../in-memory-agent.ts';
-import { RECORDED_NODE } from './recorded-node.ts';
+import { startAgent } from '../in-memory-agent.ts';
+import { readCase } from './cases.ts';
 
-const FOLDER = join(import.meta.dirname, '01-clusterip');
-const recorded = (file: string): string => readFileSync(join(FOLDER, 'ipvs', file), 'utf8');
+const NAME = '01-clusterip';
+const recorded = (file: string): string =>
+  readFileSync(join(import.meta.dirname, NAME, 'ipvs', file), 'utf8');
+const { stages, nodeOptions } = readCase(NAME);
+const EVENTS = stages[0]?.events ?? [];
+const snapshot = new Snapshot();
+for (const event of EVENTS) snapshot.apply(event);
+const NODE = nodeOptions(snapshot);
 const API_SERVER = '10.96.0.1';
 
 /** table -> chain -> rules, without our own chains' counters and without chains that nobody of us touches. */
@@ -50,7 +57,7 @@ async function rulesOf(kernel: FakeIpvsKernel, family: Family): Promise<unknown>
 describe('the state of case 01-clusterip', () => {
   const kernel = new FakeIpvsKernel();
   beforeAll(async () => {
-    await startAgent(kernel, RECORDED_NODE, readManifests(FOLDER)).agent.sync('request');
+    await startAgent(kernel, NODE, EVENTS).agent.sync('request');
   });
 
   it.each([
@@ -116,7 +123,7 @@ describe('the state of case 01-clusterip', () => {
     for (const [, name = '', type = ''] of recorded('ipset-save.txt').matchAll(/^create (\S+) (\S+)/gm))
       types[name] = type;
     const ours = SET_NAMES.filter((name) => name !== 'POINTSMAN-VS').flatMap((name) =>
-      RECORDED_NODE.families.map((family) => [kernelSetName(name, family), SETS[name].type]),
+      NODE.families.map((family) => [kernelSetName(name, family), SETS[name].type]),
     );
     expect(Object.fromEntries(ours)).toEqual(types);
   });
@@ -129,16 +136,16 @@ describe('the state of case 01-clusterip', () => {
 
   it('is empty of Services again when they are deleted, but for chains, sets and the link', async () => {
     const gone = new FakeIpvsKernel();
-    const { agent } = startAgent(gone, RECORDED_NODE, readManifests(FOLDER));
+    const { agent } = startAgent(gone, NODE, EVENTS);
     await agent.sync('request');
-    for (const event of readManifests(FOLDER)) {
+    for (const event of EVENTS) {
       if (event.type !== 'apply' || event.object.kind !== 'Service') continue;
       const { namespace, name } = event.object.metadata ?? {};
       agent.onEvents([{ type: 'delete', kind: 'Service', namespace: namespace ?? '', name: name ?? '' }]);
     }
     await agent.sync('request');
     const empty = new FakeIpvsKernel();
-    await startAgent(empty, RECORDED_NODE, []).agent.sync('request');
+    await startAgent(empty, NODE, []).agent.sync('request');
     expect(gone.dump()).toBe(empty.dump());
   });
 });

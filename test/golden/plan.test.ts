@@ -1,80 +1,62 @@
-// Golden cases: the objects with which kube-proxy was recorded, and the plan they must give, as text to read.
-// <case>/*.yaml are the objects, steps/<step>/*.yaml what comes later (*.delete.yaml: what goes); plan.txt beside them is what is expected.
+// Golden cases: the plan that the objects of a case give at first and after each step, and where packets end on it.
+// plan.json may be written anew (vitest -u) and is to be read before it is committed; trace.txt is written by hand from the rules of
+// Kubernetes' traffic policies and of kube-proxy's chains, never from what the program prints: it is what the oracle itself is held to.
 
-import { existsSync, readdirSync, readFileSync } from 'node:fs';
-import { join } from 'node:path';
-import { expect, test } from 'vitest';
-import { parseAllDocuments } from 'yaml';
-import type { ClusterEvent, ClusterObject } from '../../src/model/objects.ts';
+import { existsSync, readFileSync } from 'node:fs';
+import { describe, expect, test } from 'vitest';
+import type { ServiceKey } from '../../src/model/names.ts';
 import { Snapshot } from '../../src/model/snapshot.ts';
-import { compile } from '../../src/plan/compile.ts';
-import { virtualServerId } from '../../src/plan/diff.ts';
-import type { ForwardingPlan, Selection } from '../../src/plan/plan.ts';
-import { RECORDED_NODE } from './recorded-node.ts';
+import { sameNodeOptions } from '../../src/plan/node-options.ts';
+import { compile, Planner } from '../../src/plan/planner.ts';
+import type { ForwardingPlan } from '../../src/plan/plan.ts';
+import { tracePacket } from '../../src/plan/trace.ts';
+import { CASE_NAMES, readCase, type GoldenCase, type Stage } from './cases.ts';
+import { formatPlanJson } from './plan-json.ts';
+import { formatTrace, parseTraceLines } from './trace-lines.ts';
 
-function eventsOf(folder: string): ClusterEvent[] {
-  const files = readdirSync(folder)
-    .filter((file) => file.endsWith('.yaml'))
-    .sort();
-  return files.flatMap((file) =>
-    parseAllDocuments(readFileSync(join(folder, file), 'utf8')).map((document): ClusterEvent => {
-      const object = document.toJS() as ClusterObject;
-      const { namespace, name } = object.metadata!;
-      return file.endsWith('.delete.yaml')
-        ? { type: 'delete', kind: object.kind, namespace: namespace ?? '', name: name! }
-        : { type: 'apply', object };
-    }),
-  );
+interface Reached {
+  readonly stage: Stage;
+  /** Compiled from scratch. */
+  readonly plan: ForwardingPlan;
+  /** Brought there by compiling what the events touched. */
+  readonly incremental: ForwardingPlan;
+  readonly json: string;
 }
 
-function formatSelection(selection: Selection): string[] {
-  if (selection.verdict !== 'forward') return [`    ${selection.verdict}`];
-  return selection.realServers.map(
-    ({ address, port, weight, isLocal }) =>
-      `    ${address} ${port} weight ${weight}${isLocal ? ' local' : ''}`,
-  );
-}
-
-/** The plan as text. Real servers stand in the order in which node1 adds them. */
-function formatPlan({ services }: ForwardingPlan): string {
-  const lines: string[] = [];
-  for (const { key, virtualServers, localEndpoints } of services.values()) {
-    lines.push(key);
-    for (const one of virtualServers) {
-      const sources = one.sourceRanges === null ? '' : ` sources ${one.sourceRanges.join(' ')}`;
-      const affinity = one.affinitySeconds === 0 ? '' : ` affinity ${one.affinitySeconds}`;
-      lines.push(
-        `  ${virtualServerId(one)} ${one.portName} ${one.scheduler}${affinity} masquerade ${one.masquerade}${sources}`,
-      );
-      lines.push(...formatSelection(one.internal));
-      if (one.external !== one.internal) lines.push('   outside', ...formatSelection(one.external));
-    }
-    for (const { protocol, address, port } of localEndpoints)
-      lines.push(`  hairpin ${protocol} ${address} ${port}`);
-  }
-  return `${lines.join('\n')}\n`;
-}
-
-const ROOT = import.meta.dirname;
-const CASES = readdirSync(ROOT, { withFileTypes: true })
-  .filter((entry) => entry.isDirectory())
-  .map(({ name }) => name)
-  .sort();
-
-test.each(CASES)('%s gives the expected plan, at first and after each step', (name) => {
-  const folder = join(ROOT, name);
+/** The plans of all stages, one after the other. */
+function follow({ stages, nodeOptions }: GoldenCase): Reached[] {
   const snapshot = new Snapshot();
-  const check = (stage: string): void => {
-    expect(snapshot.problems()).toEqual([]);
-    expect(formatPlan(compile(snapshot, RECORDED_NODE)), stage).toBe(
-      readFileSync(join(stage, 'plan.txt'), 'utf8'),
+  const planner = new Planner(snapshot, nodeOptions(snapshot));
+  return stages.map((stage) => {
+    const touched = new Set<ServiceKey>();
+    for (const event of stage.events) for (const key of snapshot.apply(event).services) touched.add(key);
+    const node = nodeOptions(snapshot);
+    const isSameNode = sameNodeOptions(node, planner.node);
+    planner.setNode(node);
+    for (const key of isSameNode ? touched : new Set([...touched, ...snapshot.services()]))
+      planner.recompile(key);
+    planner.takeChanges();
+    const plan = compile(snapshot, node);
+    return { stage, plan, incremental: planner.plan(), json: formatPlanJson(plan, snapshot.problems()) };
+  });
+}
+
+describe.each(CASE_NAMES)('%s', (name) => {
+  const reached = follow(readCase(name));
+
+  test.each(reached.map((one) => [one.stage.name, one] as const))('%s gives the plan', async (_, one) => {
+    await expect(one.json).toMatchFileSnapshot(one.stage.planFile);
+    expect([...one.incremental.services]).toEqual([...one.plan.services]);
+  });
+
+  test('each packet ends where the rules say', () => {
+    const traced = reached.filter(({ stage }) => stage.name === 'input' || existsSync(stage.traceFile));
+    const differences = traced.flatMap(({ stage, plan }) =>
+      parseTraceLines(readFileSync(stage.traceFile, 'utf8')).flatMap(({ line, packet, expected }) => {
+        const actual = formatTrace(tracePacket(plan, packet));
+        return actual === expected ? [] : [`${stage.name} line ${line}: ${expected} <> ${actual}`];
+      }),
     );
-  };
-  for (const event of eventsOf(folder)) snapshot.apply(event);
-  check(folder);
-  const steps = join(folder, 'steps');
-  for (const step of existsSync(steps) ? readdirSync(steps).sort() : []) {
-    for (const event of eventsOf(join(steps, step))) snapshot.apply(event);
-    check(join(steps, step));
-  }
+    expect(differences).toEqual([]);
+  });
 });
