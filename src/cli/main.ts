@@ -52,6 +52,27 @@ function makeProgram(): Command {
     .action(async (options) => exit(await (await import('./plan.ts')).planCommand(options)));
 
   program
+    .command('explain')
+    .description('say where a packet goes and why, from the manifests alone (needs no root)')
+    .requiredOption('--manifests <dir>', 'folder with Services, EndpointSlices and Nodes as YAML or JSON')
+    .requiredOption(
+      '--from <source>',
+      'ADDRESS, pod/NAME, pod/NAMESPACE/NAME or node (a process of this node)',
+    )
+    .requiredOption(
+      '--to <destination>',
+      'ADDRESS:PORT[/PROTO]; [ADDRESS]:PORT[/PROTO] for IPv6; tcp, udp or sctp',
+    )
+    .option(
+      '--input <interface>',
+      'interface by which the packet comes in, or node; default: as the source suggests',
+    )
+    .option('--config <file>', 'KubeProxyConfiguration (mode: ipvs): it says who is a pod')
+    .option('--hostname-override <name>', 'the node that handles the packet; default: the host name')
+    .addOption(outputOption())
+    .action(async (options) => exit(await (await import('./explain.ts')).explainCommand(options)));
+
+  program
     .command('status')
     .description(
       'show the Services of the running agent: virtual and real servers, weights, connections, problems',
