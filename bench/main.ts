@@ -1,5 +1,5 @@
-// `npm run bench -- first-sync | one-change | idle | ipvsadm [-o json] [--sizes 1000x10,5000x8]`: what README's figures come from.
-// Each measurement runs in a guest of its own, so that none sees what another left in the kernel.
+// `npm run bench -- first-sync | one-change | idle | ipvsadm | plan [-o json] [--sizes 1000x10,5000x8]`: what README's figures come from.
+// Each measurement runs in a guest of its own, so that none sees what another left in the kernel; those of the plan need no kernel.
 
 import { cpus, totalmem } from 'node:os';
 import { runInGuest } from '../lab/boot.ts';
@@ -16,6 +16,7 @@ const DEFAULT_SIZES: Readonly<Record<string, string>> = {
   'one-change': '1000x8,20000x8',
   idle: '5000x8',
   ipvsadm: '10000x10',
+  plan: '5000x8,44000x1,20000x8',
 };
 const GUEST_TIMEOUT_MS = 540_000;
 /** What bin/pointsman starts the agent with. */
@@ -37,19 +38,21 @@ async function main(): Promise<void> {
   }
   const sizes = parseSizes(optionOf(options, '--sizes') ?? defaultSizes);
   const rows: Record<string, string | number>[] = [];
-  for (const size of sizes) rows.push(...[await BENCHES[name as keyof typeof BENCHES](size)].flat());
+  // All sizes at once: it compares them.
+  if (name === 'plan') rows.push(...(await import('./plan.ts')).benchPlan(sizes, AGENT_NODE_FLAGS));
+  else for (const size of sizes) rows.push(...[await BENCHES[name as keyof typeof BENCHES](size)].flat());
   const machine = {
     cpu: cpus()[0]?.model ?? '',
     cores: cpus().length,
     memoryGiB: Math.round(totalmem() / 2 ** 30),
-    guest: 'user-mode Linux 6.1, one CPU',
+    guest: name === 'plan' ? null : 'user-mode Linux 6.1, one CPU',
     node: process.version,
   };
   if (optionOf(options, '-o') === 'json')
     process.stdout.write(`${JSON.stringify({ bench: name, machine, rows }, null, 2)}\n`);
   else
     process.stdout.write(
-      `${name} on ${machine.guest}, ${machine.cores} x ${machine.cpu}, Node ${machine.node}\n\n${formatRows(rows)}`,
+      `${name} ${machine.guest === null ? 'natively' : `on ${machine.guest}`}, ${machine.cores} x ${machine.cpu}, Node ${machine.node}\n\n${formatTables(rows)}`,
     );
 }
 
@@ -145,6 +148,13 @@ async function ipvsadm({ services, endpoints }: Size): Promise<Record<string, st
 }
 
 const BENCHES = { 'first-sync': firstSync, 'one-change': oneChange, idle, ipvsadm };
+
+/** Rows with the same columns make a table. */
+function formatTables(rows: readonly Readonly<Record<string, string | number>>[]): string {
+  return Object.values(Object.groupBy(rows, (row) => Object.keys(row).join()))
+    .map((table) => formatRows(table ?? []))
+    .join('\n');
+}
 
 function formatRows(rows: readonly Readonly<Record<string, string | number>>[]): string {
   const names = Object.keys(rows[0] ?? {});
