@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { runChild } from './child.mjs';
 
 /** What lint and format look at; tsconfig.json says it for the type check. */
-export const CHECKED = ['src', 'lab', 'test', 'bench', 'setup', 'vitest.config.ts'];
+export const CHECKED = ['src', 'lab', 'test', 'bench', 'setup', 'mutation', 'vitest.config.ts'];
 
 /** What the format is for: not the recorded output in test/golden, which is compared byte by byte. */
 export const FORMATTED = [...CHECKED, '!test/golden/**/*.json'];

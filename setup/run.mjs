@@ -9,6 +9,7 @@ import { buildPrograms } from './build.mjs';
 import { FORMATTED, runChecks } from './checks.mjs';
 import { runChild } from './child.mjs';
 import { installLabPackages } from './debian.mjs';
+import { runMutation } from './mutate.mjs';
 import { installPackages, pinnedNodePath } from './packages.mjs';
 
 const ROOT = dirname(dirname(fileURLToPath(import.meta.url)));
@@ -30,7 +31,7 @@ const TASKS = {
   },
   demo: { lab: '', run: (work) => script(work, 'lab/demo.ts') },
   lab: { lab: '', run: (work) => script(work, 'lab/shell.ts') },
-  bench: { lab: 'the benches', run: (work) => script(work, 'bench/main.ts') },
+  bench: { lab: '', run: (work) => script(work, 'bench/main.ts') },
   test: { lab: 'the tests in the lab', run: test },
   'test:long': {
     lab: 'the tests in the lab',
@@ -38,6 +39,7 @@ const TASKS = {
   },
   build: { lab: null, run: (work) => buildPrograms(ROOT, work.node, work.env) },
   check: { lab: null, run: (work) => runChecks(ROOT, work.node, work.env) },
+  mutate: { lab: null, run: ({ node, env, args }) => runMutation(ROOT, node, env, args) },
   format: { lab: null, run: (work) => script(work, 'node_modules/oxfmt/bin/oxfmt', FORMATTED) },
 };
 

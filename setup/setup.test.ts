@@ -13,14 +13,15 @@ interface Result {
   readonly signal: string | null;
 }
 /** The set-up is plain JavaScript without declarations: this is what is tested of it. */
-const { runChild, lastLines, causeOf, stampOf, missingPackages, LAB_PACKAGES } = await load<{
+const { runChild, lastLines, causeOf, stampOf, missingPackages, refusedTarget, LAB_PACKAGES } = await load<{
   runChild: (file: string, args: readonly string[], options?: object) => Promise<Result>;
   lastLines: (output: string, count: number) => string;
   causeOf: (output: string) => string;
   stampOf: (lockfile: string) => string;
   missingPackages: (answer: string, wanted: readonly string[]) => string[];
+  refusedTarget: (root: string, targets: readonly string[]) => string | undefined;
   LAB_PACKAGES: readonly string[];
-}>('child', 'packages', 'debian');
+}>('child', 'packages', 'debian', 'mutate');
 
 async function load<T>(...names: string[]): Promise<T> {
   const modules = await Promise.all(
@@ -45,6 +46,18 @@ describe('the Debian packages', () => {
     expect(new Set(LAB_PACKAGES).size).toBe(LAB_PACKAGES.length);
     expect(LAB_PACKAGES).toContain('user-mode-linux');
   });
+});
+
+describe('what can be mutated', () => {
+  it.each<[string, readonly string[], string | undefined]>([
+    ['nothing in particular', [], undefined],
+    ['sources of the model and the plan', ['src/model/ip.ts', 'src/plan/trace.ts'], undefined],
+    ['lines of one', ['src/model/ip.ts:10-20'], undefined],
+    ['no test', ['src/model/ip.ts', 'src/model/ip.test.ts'], 'src/model/ip.test.ts'],
+    ['no other folder', ['src/cli/main.ts'], 'src/cli/main.ts'],
+    ['no file that does not exist', ['src/model/ipx.ts'], 'src/model/ipx.ts'],
+    ['no option of the tool', ['--force'], '--force'],
+  ])('%s', (_name, targets, refused) => expect(refusedTarget(ROOT, targets)).toBe(refused));
 });
 
 describe('the stamp of the npm packages', () => {

@@ -207,13 +207,16 @@ describe('this checkout', () => {
     expect(findViolations(files)).toEqual([]);
   });
 
-  it('takes packages from whatever registry the user has set: the lock file names no host', () => {
-    const lock = JSON.parse(readFileSync(join(ROOT, 'package-lock.json'), 'utf8')) as {
-      packages: Record<string, { resolved?: string }>;
-    };
-    const hosts = Object.entries(lock.packages).filter(
-      ([, { resolved }]) => resolved !== undefined && !resolved.startsWith('file:'),
-    );
-    expect(hosts.map(([name]) => name)).toEqual([]);
-  });
+  it.each(['package-lock.json', 'mutation/package-lock.json'])(
+    'takes packages from whatever registry the user has set: %s names no host',
+    (path) => {
+      const lock = JSON.parse(readFileSync(join(ROOT, path), 'utf8')) as {
+        packages: Record<string, { resolved?: string }>;
+      };
+      const hosts = Object.entries(lock.packages).filter(
+        ([, { resolved }]) => resolved !== undefined && !resolved.startsWith('file:'),
+      );
+      expect(hosts.map(([name]) => name)).toEqual([]);
+    },
+  );
 });

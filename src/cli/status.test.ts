@@ -31,6 +31,7 @@ const virtualServer = (address: string, more: Partial<VirtualServerStatus> = {})
   protocol: 'TCP',
   address,
   scheduler: 'rr',
+  schedulerFlags: [],
   affinitySeconds: 0,
   realServers: [],
   ...more,
@@ -49,6 +50,7 @@ describe('the status as text', () => {
             }),
             virtualServer('[fd00::1]:80', {
               scheduler: 'sh',
+              schedulerFlags: ['flag-2'],
               affinitySeconds: 60,
               realServers: [server('[fd01::5]:8080', 'extra')],
             }),
@@ -61,11 +63,11 @@ describe('the status as text', () => {
     expect(text)
       .toBe(`Node node1, mode ipvs, scheduler rr, 3 Services: synced; last sync 12 operations in 3.5 ms
 
-SERVICE           VIRTUAL SERVER    SCHEDULER         REAL SERVER                      WEIGHT  ACTIVE  INACTIVE  STATE
-default/web       TCP 10.96.0.1:80  rr                10.244.1.5:8080                  1       7       2         serving
-                                                      10.244.2.5:8080                  1       0       2         missing
-                  TCP [fd00::1]:80  sh persistent 60  [fd01::5]:8080                   1       0       2         extra
-default/empty     TCP 10.96.0.2:80  rr                (none: connections are refused)
+SERVICE           VIRTUAL SERVER    SCHEDULER                REAL SERVER                      WEIGHT  ACTIVE  INACTIVE  STATE
+default/web       TCP 10.96.0.1:80  rr                       10.244.1.5:8080                  1       7       2         serving
+                                                             10.244.2.5:8080                  1       0       2         missing
+                  TCP [fd00::1]:80  sh flag-2 persistent 60  [fd01::5]:8080                   1       0       2         extra
+default/empty     TCP 10.96.0.2:80  rr                       (none: connections are refused)
 default/headless  -
 
 No problems.

@@ -62,11 +62,13 @@ function headline(status: AgentStatus): string {
 
 function serviceRows({ service, virtualServers }: ServiceStatus): string[][] {
   if (virtualServers.length === 0) return [[service, '-', '', '', '', '', '', '']];
-  return virtualServers.flatMap(({ protocol, address, scheduler, affinitySeconds, realServers }, i) => {
+  return virtualServers.flatMap((virtualServer, i) => {
+    const { protocol, address, scheduler, schedulerFlags, affinitySeconds, realServers } = virtualServer;
+    const persistence = affinitySeconds > 0 ? [`persistent ${affinitySeconds}`] : [];
     const head = [
       i === 0 ? service : '',
       `${protocol} ${address}`,
-      affinitySeconds > 0 ? `${scheduler} persistent ${affinitySeconds}` : scheduler,
+      [scheduler, ...schedulerFlags, ...persistence].join(' '),
     ];
     if (realServers.length === 0) return [[...head, '(none: connections are refused)', '', '', '', '']];
     return realServers.map((server, j) => [

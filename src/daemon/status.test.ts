@@ -95,6 +95,7 @@ describe('the status', () => {
       protocol: 'TCP',
       address: '172.30.0.41:80',
       scheduler: 'rr',
+      schedulerFlags: [],
       affinitySeconds: 10_800,
     });
     expect(

@@ -9,6 +9,7 @@ import {
   type ServiceKey as IpvsKey,
 } from '../kernel/ipvs-codec.ts';
 import type { IpvsBackend } from '../backends/ipvs/backend.ts';
+import { decodeSchedulerFlags } from '../backends/ipvs/scheduler-flags.ts';
 import { realServerId } from '../backends/ipvs/desired.ts';
 import type { ServiceKey } from '../model/names.ts';
 import type { Problem } from '../model/problem.ts';
@@ -29,6 +30,8 @@ export interface VirtualServerStatus {
   /** "10.96.0.1:443" */
   readonly address: string;
   readonly scheduler: string;
+  /** 'flag-1', 'flag-2', 'flag-3': as ipvsadm -b. */
+  readonly schedulerFlags: readonly string[];
   readonly affinitySeconds: number;
   readonly realServers: readonly RealServerStatus[];
 }
@@ -133,6 +136,7 @@ async function virtualServerStatus(
     protocol: formatProtocol(service.protocol),
     address: formatServiceKey(service).split(' ')[1] ?? '',
     scheduler: service.scheduler,
+    schedulerFlags: decodeSchedulerFlags(service.flags),
     affinitySeconds: service.timeoutSeconds,
     realServers: [...planned, ...extra],
   };

@@ -26,23 +26,20 @@ export function leftOutEndpoints(
   node: { readonly nodeName: string },
   { name: portName, protocol }: { readonly name: string; readonly protocol: LeftOutEndpoint['protocol'] },
 ): LeftOutEndpoint[] {
-  const isComplete = (list: readonly Endpoint[], isUsed: boolean): boolean =>
-    !isUsed || list.length === endpoints.length;
   const usesCluster = usesClusterEndpoints(policy);
   const usesLocal = usesLocalEndpoints(policy);
-  if (isComplete(chosen.cluster, usesCluster) && isComplete(chosen.local, usesLocal)) return [];
-
-  const inCluster = new Set(chosen.cluster);
-  const inLocal = new Set(chosen.local);
   const leftOut: LeftOutEndpoint[] = [];
+  const add = ({ address, port }: Endpoint, policyName: LeftOutEndpoint['policy'], reason: Reason): void => {
+    leftOut.push({ portName, protocol, address, port, policy: policyName, reason });
+  };
+  // Both lists keep the order of `endpoints`: one that is not the next in a list is not in it.
+  let nextInCluster = 0;
+  let nextInLocal = 0;
   for (const endpoint of endpoints) {
-    const { address, port } = endpoint;
-    const add = (policyName: LeftOutEndpoint['policy'], reason: Reason): void => {
-      leftOut.push({ portName, protocol, address, port, policy: policyName, reason });
-    };
-    if (usesCluster && !inCluster.has(endpoint))
-      add('Cluster', reasonUnderCluster(endpoint, chosen.topology));
-    if (usesLocal && !inLocal.has(endpoint)) add('Local', reasonUnderLocal(endpoint, node.nodeName));
+    if (chosen.cluster[nextInCluster] === endpoint) nextInCluster++;
+    else if (usesCluster) add(endpoint, 'Cluster', reasonUnderCluster(endpoint, chosen.topology));
+    if (chosen.local[nextInLocal] === endpoint) nextInLocal++;
+    else if (usesLocal) add(endpoint, 'Local', reasonUnderLocal(endpoint, node.nodeName));
   }
   return leftOut;
 }

@@ -81,31 +81,35 @@ export class Planner {
   }
 
   private settle(key: ServiceKey, compiled: ServicePlan | null): ServicePlan | null | undefined {
-    const before = this.plans.get(key);
     if (compiled === null) {
       this.contested.delete(key);
       this.problemsOf.delete(key);
-      this.setLosses(key, before?.lost, []);
+      this.forgetLosses(key);
       return this.plans.delete(key) ? null : undefined;
     }
     const plan = restrictToOwned(compiled, this.options, (claim) => this.claims.ownerOf(claim));
     if (plan === compiled) this.contested.delete(key);
     else this.contested.set(key, compiled);
-    if (before !== undefined && isSameData(before, plan)) return undefined;
+    if (isSameData(this.plans.get(key), plan)) return undefined;
+    this.forgetLosses(key);
     this.plans.set(key, plan);
-    this.setLosses(key, before?.lost, plan.lost);
+    this.recordLosses(plan);
     if (plan.problems.length > 0) this.problemsOf.set(key, plan.problems);
     else this.problemsOf.delete(key);
     return plan;
   }
 
-  private setLosses(key: ServiceKey, before: ServicePlan['lost'] = [], next: ServicePlan['lost']): void {
-    for (const { owner } of before) {
+  /** Takes back what `recordLosses` recorded of the plan that the Service has so far. */
+  private forgetLosses(key: ServiceKey): void {
+    for (const { owner } of this.plans.get(key)?.lost ?? []) {
       const losers = this.losersTo.get(owner);
       losers?.delete(key);
       if (losers?.size === 0) this.losersTo.delete(owner);
     }
-    for (const { owner } of next) {
+  }
+
+  private recordLosses({ key, lost }: ServicePlan): void {
+    for (const { owner } of lost) {
       const losers = this.losersTo.get(owner);
       if (losers === undefined) this.losersTo.set(owner, new Set([key]));
       else losers.add(key);

@@ -170,7 +170,12 @@ describe('the difference of two virtual servers', () => {
       virtualServer(80, [], { flags: 1, timeoutSeconds: 60 }),
       ['virtualServer change rr persistent 60'],
     ],
-    ['flags alone', virtualServer(80), virtualServer(80, [], { flags: 0x10 }), ['virtualServer change rr']],
+    [
+      'flags alone',
+      virtualServer(80),
+      virtualServer(80, [], { flags: 0x10 }),
+      ['virtualServer change rr flag-2'],
+    ],
     [
       'netmask alone',
       virtualServer(80),

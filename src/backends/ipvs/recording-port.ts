@@ -5,6 +5,7 @@ import type { Family, IpAddress } from '../../model/ip.ts';
 import { formatOperationObject, type IpvsOperation } from '../../kernel/ipvs.ts';
 import { formatMember } from '../../kernel/ipset-codec.ts';
 import type { IpvsKernelPort, SetChange, KernelRules } from './port.ts';
+import { decodeSchedulerFlags } from './scheduler-flags.ts';
 import { kernelSetName } from './sets.ts';
 
 /** One write that would be made. `kind` groups them for people. */
@@ -136,8 +137,9 @@ function plannedIpvs(operation: IpvsOperation): PlannedWrite {
   switch (operation.op) {
     case 'NEW_SERVICE':
     case 'SET_SERVICE': {
-      const { scheduler, timeoutSeconds } = operation.service;
-      const detail = timeoutSeconds > 0 ? `${scheduler} persistent ${timeoutSeconds}` : scheduler;
+      const { scheduler, flags, timeoutSeconds } = operation.service;
+      const persistence = timeoutSeconds > 0 ? [`persistent ${timeoutSeconds}`] : [];
+      const detail = [scheduler, ...decodeSchedulerFlags(flags), ...persistence].join(' ');
       return {
         kind: 'virtualServer',
         action: operation.op === 'NEW_SERVICE' ? 'add' : 'change',

@@ -174,7 +174,9 @@ const SHAPES: Record<string, RegExp> = {
 };
 
 /** The scheduler is the one text that comes from an object, and only out of a closed set. */
-const DETAIL = new RegExp(`^(|(${SCHEDULERS.join('|')})( persistent \\d+)?|weight \\d+|kube-ipvs0|dummy)$`);
+const DETAIL = new RegExp(
+  `^(|(${SCHEDULERS.join('|')})( flag-[123])*( persistent \\d+)?|weight \\d+|kube-ipvs0|dummy)$`,
+);
 
 describe('what is handed to the tools', () => {
   const detectors: readonly LocalDetector[] = [

@@ -6,7 +6,6 @@ import type { IpAddress } from '../../model/ip.ts';
 import type { Problem } from '../../model/problem.ts';
 import type { SetMember } from '../../kernel/ipset-codec.ts';
 import { formatServiceKey, fullNetmask, PROTOCOL_NUMBER, SERVICE_FLAG } from '../../kernel/ipvs-codec.ts';
-import type { SchedulerFlag } from '../../model/schedulers.ts';
 import { addressesOf } from '../../plan/ownership.ts';
 import type { NodeOptions, Selection, ServicePlan, VirtualServer } from '../../plan/plan.ts';
 import {
@@ -16,6 +15,7 @@ import {
   type DesiredService,
   type DesiredVirtualServer,
 } from './desired.ts';
+import { encodeSchedulerFlags } from './scheduler-flags.ts';
 import type { SetName } from './sets.ts';
 
 /** The desired state of one Service. The order of everything follows the plan's. */
@@ -81,23 +81,15 @@ function renderNodePort(from: VirtualServer, address: IpAddress): DesiredVirtual
   };
 }
 
-const SCHEDULER_FLAG: Record<SchedulerFlag, number> = {
-  'flag-1': SERVICE_FLAG.SCHED1,
-  'flag-2': SERVICE_FLAG.SCHED2,
-  'flag-3': SERVICE_FLAG.SCHED3,
-};
-
 function virtualService(from: VirtualServer, address: IpAddress): AddressService {
   const isPersistent = from.affinitySeconds > 0;
-  let flags: number = isPersistent ? SERVICE_FLAG.PERSISTENT : 0;
-  for (const flag of from.schedulerFlags) flags |= SCHEDULER_FLAG[flag];
   return {
     family: from.family,
     protocol: PROTOCOL_NUMBER[from.protocol],
     address,
     port: from.port,
     scheduler: from.scheduler,
-    flags,
+    flags: (isPersistent ? SERVICE_FLAG.PERSISTENT : 0) | encodeSchedulerFlags(from.schedulerFlags),
     timeoutSeconds: from.affinitySeconds,
     netmask: fullNetmask(from.family),
   };
