@@ -85,13 +85,19 @@ const SERVICES: Record<string, ServiceSetup> = {
       { addresses: ['10.244.2.6'], nodeName: 'node2', ...LEAVING },
     ],
   },
-  // Two ports and both families: only those of the packet count.
+  // The external IP of another, with another port.
+  second: {
+    spec: { clusterIP: '10.96.0.9', ports: [{ port: 8443 }], externalIPs: ['198.51.100.1'] },
+  },
+  // Several ports and both families: only those of the packet count.
   dual: {
     spec: {
       clusterIPs: ['10.96.0.8', 'fd00:10:96::8'],
       ports: [
         { name: 'http', port: 80, nodePort: 30_084 },
         { name: 'dns', port: 53, protocol: 'UDP' },
+        { name: 'http', port: 80, protocol: 'UDP' },
+        { name: 'admin', port: 81 },
       ],
     },
     endpoints: [{ ...HERE, conditions: { ready: false } }, THERE],
@@ -120,6 +126,8 @@ export function planOfAll(node: NodeOptions = TRACED_NODE): ForwardingPlan {
         ports: [
           { name: 'http', port: 8080 },
           { name: 'dns', port: 5353, protocol: 'UDP' },
+          { name: 'http', port: 8080, protocol: 'UDP' },
+          { name: 'admin', port: 8081 },
         ],
         endpoints: endpoints as never,
       },

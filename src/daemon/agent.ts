@@ -38,6 +38,7 @@ export class Agent {
   readonly snapshot = new Snapshot();
   private readonly options: AgentOptions;
   private readonly planner: Planner;
+  private node: NodeOptions;
   private isNodeDirty = true;
   private isSettingsDirty = false;
   private isComplete = false;
@@ -50,6 +51,7 @@ export class Agent {
 
   constructor(options: AgentOptions) {
     this.options = options;
+    this.node = options.node;
     this.planner = new Planner(this.snapshot, options.node);
   }
 
@@ -67,8 +69,9 @@ export class Agent {
 
   /** New settings or facts of the node; a sync is asked for when they matter. */
   setNode(node: NodeOptions): void {
-    if (sameNodeOptions(node, this.planner.node)) return;
-    this.planner.setNode(node);
+    if (sameNodeOptions(node, this.node)) return;
+    // The planner gets it at the next sync: one that runs is not to see two nodes.
+    this.node = node;
     this.isNodeDirty = true;
     if (this.isReady) this.options.onDirty();
   }
@@ -80,7 +83,7 @@ export class Agent {
   }
 
   get nodeOptions(): NodeOptions {
-    return this.planner.node;
+    return this.node;
   }
 
   planOf(key: ServiceKey): ServicePlan | undefined {
@@ -142,7 +145,10 @@ export class Agent {
     this.dirty.clear();
     // A plan that stays the same can still mean something else in the kernel when facts of the node changed.
     const isWhole = this.isNodeDirty || !this.isComplete;
-    if (this.isNodeDirty) for (const key of this.snapshot.services()) keys.add(key);
+    if (this.isNodeDirty) {
+      this.planner.setNode(this.node);
+      for (const key of this.snapshot.services()) keys.add(key);
+    }
     this.isNodeDirty = false;
     let done = 0;
     for (const key of keys) {

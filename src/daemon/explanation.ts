@@ -88,7 +88,7 @@ export async function makeExplanation(options: ExplanationOptions): Promise<Expl
     throw new PointsmanError('USAGE', `${source} and ${destination} are of different families`);
   const input = options.input ?? guessInput(source, localAddresses, plan);
   const trace = tracePacket(plan, { source, input, ...options.destination });
-  notes.push(...rivals(plan, trace));
+  notes.push(...rivals(plan, trace), ...misnamedPorts(snapshot, trace));
   const problems = [...snapshot.problems(), ...planProblems(plan, trace)];
   return {
     node: nodeName,
@@ -125,6 +125,22 @@ function rivals({ services }: ForwardingPlan, { packet, frontend, service }: Tra
     lost.some(({ id, owner }) => owner === service && claims.some((claim) => id.endsWith(` ${claim}`))),
   );
   return losers.map(({ key }) => `Service ${key} asks for this frontend, too, and does not get it`);
+}
+
+/** A frontend without endpoints whose Service has EndpointSlices, but none with a port of that name: probably a slip in one of them. */
+function misnamedPorts(snapshot: Snapshot, { service, frontend }: Trace): string[] {
+  const slices = service === null ? [] : (snapshot.get(service)?.slices ?? []);
+  if (frontend === null) return [];
+  const name = (port: { readonly name: string; readonly protocol: string }): string =>
+    `${port.name === '' ? 'without a name' : port.name} (${port.protocol})`;
+  const wanted = name({ name: frontend.portName, protocol: frontend.protocol });
+  const given = new Set(
+    slices.filter(({ family }) => family === frontend.family).flatMap(({ ports }) => ports.map(name)),
+  );
+  if (given.size === 0 || given.has(wanted)) return [];
+  return [
+    `the EndpointSlices of Service ${service} have no port ${wanted}, only ${[...given].sort().join(', ')}`,
+  ];
 }
 
 /** The addresses of the node: this machine's when it is that node, else those of its Node object. */

@@ -25,7 +25,8 @@ describe('Claims', () => {
     claims.set(B, 5, ['x']);
     expect(claims.set(A, 9, ['x'])).toEqual([]);
     expect(claims.ownerOf('x')).toBe(B);
-    expect(claims.set(C, 1, ['x'])).toEqual([B]);
+    // A is concerned, too: it loses to somebody else.
+    expect(claims.set(C, 1, ['x'])).toEqual([A, B]);
     expect(claims.ownerOf('x')).toBe(C);
     expect(claims.claimantsOf('x')).toEqual([C, B, A]);
   });
@@ -95,9 +96,10 @@ describe('Claims', () => {
           table.set(key, { order, claims: wanted });
           const after = owners();
           const affected = new Set<ServiceKey>();
-          before.forEach((owner, index) => {
-            for (const one of [owner, after[index]])
-              if (owner !== after[index] && one !== undefined && one !== key) affected.add(one);
+          ['x', 'y', 'z'].forEach((claim, index) => {
+            if (before[index] === after[index]) return;
+            for (const [other, one] of table)
+              if (other !== key && one.claims.includes(claim)) affected.add(other);
           });
           expect(claims.set(key, order, wanted)).toEqual([...affected].sort(compareText));
           expect(['x', 'y', 'z'].map((claim) => claims.ownerOf(claim))).toEqual(after);

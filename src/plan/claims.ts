@@ -21,8 +21,8 @@ export class Claims {
   private readonly byClaim = new Map<string, Claimant | Claimant[]>();
 
   /**
-   * Replaces all claims of a Service; an empty list withdraws it. Returns the other Services that thereby won or lost something,
-   * sorted, without repetition.
+   * Replaces all claims of a Service; an empty list withdraws it. Returns the other Services that claim something of which the owner is
+   * another one by it, sorted, without repetition.
    */
   set(key: ServiceKey, order: number, claims: readonly string[]): ServiceKey[] {
     const before = this.claimants.get(key);
@@ -73,8 +73,8 @@ export class Claims {
     if (first === undefined) this.byClaim.delete(claim);
     else this.byClaim.set(claim, others.length === 1 ? first : others);
     if (owner?.key === first?.key) return;
-    if (owner !== undefined) affected.add(owner.key);
-    if (first !== undefined) affected.add(first.key);
+    // Everybody who claims it is concerned: whoever still does not have it loses to somebody else.
+    for (const { key } of others) affected.add(key);
   }
 }
 

@@ -163,10 +163,7 @@ function diffSelections(before: VirtualServer, after: VirtualServer): RealServer
 
 /** The policies may differ: on a node that runs all endpoints, Cluster and Local use the same ones. */
 function hasOneAnswer({ internal, external }: VirtualServer): boolean {
-  if (internal === external) return true;
-  return (
-    internal.verdict === external.verdict && isSameData(realServersOf(internal), realServersOf(external))
-  );
+  return internal === external || isSameData(realServersOf(internal), realServersOf(external));
 }
 
 function diffRealServers(clients: ClientClass, before: Selection, after: Selection): RealServerChange[] {

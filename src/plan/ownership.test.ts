@@ -40,7 +40,8 @@ function settle(claimants: readonly Claimant[], node = NODE): Record<string, str
     });
   }
   const lines: Record<string, string[]> = {};
-  for (const [key, { virtualServers, lost }] of compile(snapshot, node).services) {
+  for (const [key, { virtualServers, lost, healthCheck }] of compile(snapshot, node).services) {
+    const asked = snapshot.get(key)!.service.healthCheckNodePort;
     lines[key.replace('default/', '')] = [
       ...virtualServers.map((one) => {
         const except = one.exceptAddresses.length === 0 ? '' : ` but on ${one.exceptAddresses.join(' ')}`;
@@ -50,6 +51,9 @@ function settle(claimants: readonly Claimant[], node = NODE): Record<string, str
         ({ id, addresses, owner }) =>
           `LOST ${id}${addresses.length === 0 ? '' : ` on ${addresses.join(' ')}`} to ${owner.replace('default/', '')}`,
       ),
+      ...(asked === 0
+        ? []
+        : [healthCheck === null ? 'no health check' : `health check ${healthCheck.nodePort}`]),
     ];
   }
   return lines;
@@ -268,6 +272,60 @@ describe('kinds against each other', () => {
   });
 });
 
+describe('a health-check port is a node port of the agent', () => {
+  const local = (clusterIP: string, more: object = {}): object => ({
+    type: 'LoadBalancer',
+    clusterIP,
+    externalTrafficPolicy: 'Local',
+    healthCheckNodePort: 32_000,
+    ...more,
+  });
+  const nodePort = { type: 'NodePort', clusterIP: '10.96.0.8', ports: [{ port: 80, nodePort: 32_000 }] };
+
+  test('the older of two Services has it', () => {
+    const lines = settle([
+      { name: 'b', day: 1, spec: local('10.96.0.2') },
+      { name: 'a', day: 2, spec: local('10.96.0.1') },
+    ]);
+    expect(lines).toEqual({
+      a: ['ClusterIP TCP 10.96.0.1:80', 'LOST HealthCheckNodePort TCP *:32000 to b', 'no health check'],
+      b: ['ClusterIP TCP 10.96.0.2:80', 'health check 32000'],
+    });
+  });
+
+  test('a node port of an older Service takes it, one of a younger one does not get it', () => {
+    const older = settle([
+      { name: 'np', day: 1, spec: nodePort },
+      { name: 'lb', day: 2, spec: local('10.96.0.1') },
+    ]);
+    expect(older['lb']).toContain('LOST HealthCheckNodePort TCP *:32000 to np');
+    expect(older['np']).toContain('NodePort TCP IPv4 *:32000');
+    const younger = settle([
+      { name: 'np', day: 2, spec: nodePort },
+      { name: 'lb', day: 1, spec: local('10.96.0.1') },
+    ]);
+    expect(younger['lb']).toContain('health check 32000');
+    expect(younger['np']).toContain('LOST NodePort TCP IPv4 *:32000 to lb');
+  });
+
+  test('over UDP the same number is another port', () => {
+    const ports = [{ port: 80, nodePort: 32_000, protocol: 'UDP' }];
+    const lines = settle([
+      { name: 'np', day: 1, spec: { ...nodePort, ports } },
+      { name: 'lb', day: 2, spec: local('10.96.0.1') },
+    ]);
+    expect(lines['lb']).toContain('health check 32000');
+  });
+
+  test('an IPv6 node port of an older Service takes it as well', () => {
+    const lines = settle([
+      { name: 'np', day: 1, spec: { ...nodePort, clusterIP: 'fd00:10:96::8' } },
+      { name: 'lb', day: 2, spec: local('10.96.0.1') },
+    ]);
+    expect(lines['lb']).toContain('no health check');
+  });
+});
+
 describe('within one Service', () => {
   const spec = {
     clusterIP: '10.96.0.1',
@@ -321,7 +379,7 @@ describe('restrictToOwned', () => {
         { object: 'Service default/web', field: 'x', reason: 'InvalidField', message: 'y', remedy: 'z' },
       ],
     };
-    const isLost = (claim: string): boolean => claim.includes('10.96.0.1') || claim.includes('192.168.50.11');
+    const isLost = (claim: string): boolean => claim.includes('10.96.0.1') || claim.includes('192.168.');
     const { problems, ...rest } = restrictToOwned(plan, NODE, (claim) => (isLost(claim) ? OTHER : KEY));
     expect(problems).toEqual([
       plan.problems[0],
@@ -338,11 +396,13 @@ describe('restrictToOwned', () => {
         field: '',
         reason: 'AddressConflict',
         message:
-          'NodePort TCP IPv4 *:30080 on 192.168.50.11 belongs to Service default/other, which is older (with equal age: first by name); this Service does not get it',
+          'NodePort TCP IPv4 *:30080 on 192.168.50.11, 192.168.60.11 belongs to Service default/other, which is older (with equal age: first by name); this Service does not get it',
         remedy: 'give one of the two another address or port',
       },
     ]);
-    expect(rest.virtualServers).toEqual([{ ...plan.virtualServers[1], exceptAddresses: ['192.168.50.11'] }]);
+    expect(rest.virtualServers).toEqual([
+      { ...plan.virtualServers[1], exceptAddresses: ['192.168.50.11', '192.168.60.11'] },
+    ]);
     expect(rest.localEndpoints).toBe(plan.localEndpoints);
   });
 });

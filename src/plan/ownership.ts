@@ -5,7 +5,7 @@ import { formatEndpoint } from '../model/endpoints.ts';
 import { familyOf, type IpAddress } from '../model/ip.ts';
 import type { ServiceKey } from '../model/names.ts';
 import type { Problem } from '../model/problem.ts';
-import type { LostVirtualServer, NodeOptions, ServicePlan, VirtualServer } from './plan.ts';
+import type { HealthCheck, LostVirtualServer, NodeOptions, ServicePlan, VirtualServer } from './plan.ts';
 
 /** "ClusterIP TCP 10.96.0.1:443", "NodePort TCP IPv4 *:30080": what a virtual server is, unique in its Service. */
 export function virtualServerId({ kind, protocol, family, address, port }: VirtualServer): string {
@@ -33,6 +33,7 @@ export function claimsOf(plan: ServicePlan, node: NodeOptions): string[] {
     if (virtualServer.address === null) claims.push(nodePortClaim(virtualServer));
     for (const address of addressesOf(virtualServer, node)) claims.push(claimOn(virtualServer, address));
   }
+  if (plan.healthCheck !== null) claims.push(...healthCheckClaims(plan.healthCheck, node));
   return claims;
 }
 
@@ -40,8 +41,17 @@ function claimOn({ protocol, port }: VirtualServer, address: IpAddress): string 
   return `${protocol} ${formatEndpoint(address, port)}`;
 }
 
-function nodePortClaim({ protocol, family, port }: VirtualServer): string {
+function nodePortClaim({
+  protocol,
+  family,
+  port,
+}: Pick<VirtualServer, 'protocol' | 'family' | 'port'>): string {
   return `${protocol} ${family} *:${port}`;
+}
+
+/** A health-check port is a node port of the agent's own, in every family. */
+function healthCheckClaims({ nodePort }: HealthCheck, { families }: NodeOptions): string[] {
+  return families.map((family) => nodePortClaim({ protocol: 'TCP', family, port: nodePort }));
 }
 
 /**
@@ -56,7 +66,7 @@ export function restrictToOwned(
   const isOwned = (each: VirtualServer): boolean =>
     each.address !== null && ownerOf(claimOn(each, each.address)) === plan.key;
   // Nearly every Service has all that it asks for.
-  if (plan.virtualServers.every(isOwned)) return plan;
+  if (plan.healthCheck === null && plan.virtualServers.every(isOwned)) return plan;
   const kept: VirtualServer[] = [];
   const lost: LostVirtualServer[] = [];
   const own = addressedClaims(plan);
@@ -70,13 +80,32 @@ export function restrictToOwned(
     if (result.kept !== null) kept.push(result.kept);
     lost.push(...result.lost);
   }
+  const healthCheckOwner = otherOwner(plan, node, ownerOf);
+  if (plan.healthCheck !== null && healthCheckOwner !== undefined) {
+    const id = `HealthCheckNodePort TCP *:${plan.healthCheck.nodePort}`;
+    lost.push({ id, addresses: [], owner: healthCheckOwner });
+    isChanged = true;
+  }
   if (!isChanged) return plan;
   return {
     ...plan,
     virtualServers: kept,
     lost,
+    healthCheck: healthCheckOwner === undefined ? plan.healthCheck : null,
     problems: [...plan.problems, ...lost.map((each) => conflictProblem(plan.key, each))],
   };
+}
+
+/** The first other Service that owns the health-check port of this one. */
+function otherOwner(
+  { key, healthCheck }: ServicePlan,
+  node: NodeOptions,
+  ownerOf: (claim: string) => ServiceKey | undefined,
+): ServiceKey | undefined {
+  if (healthCheck === null) return undefined;
+  return healthCheckClaims(healthCheck, node)
+    .map(ownerOf)
+    .find((owner) => owner !== undefined && owner !== key);
 }
 
 interface Restricted {

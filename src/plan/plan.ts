@@ -136,9 +136,9 @@ export interface LeftOutEndpoint {
   readonly reason: 'NotReady' | 'Terminating' | 'NotLocal' | 'OtherNode' | 'OtherZone' | 'TooMany';
 }
 
-/** A frontend that the Service asks for and another Service owns, because that one is older. */
+/** A frontend, or the health-check port, that the Service asks for and another Service owns, because that one is older. */
 export interface LostVirtualServer {
-  /** As `virtualServerId` spells it. */
+  /** As `virtualServerId` spells it; "HealthCheckNodePort TCP *:32000". */
   readonly id: string;
   /** The addresses in question for a NodePort that keeps others; empty = all of it is lost. */
   readonly addresses: readonly IpAddress[];

@@ -100,6 +100,68 @@ describe('an address that several Services claim', () => {
     expect(driver.planner.problems()).toMatchObject([{ object: 'Service default/b' }]);
   });
 
+  test('a fourth learns who owns it by then, also after one of the losers has gone elsewhere', () => {
+    const driver = contested();
+    driver.apply(service('d', '10.96.0.1', 4));
+    driver.apply(service('b', '10.96.0.2', 2));
+    driver.takeChanges();
+    driver.apply(gone('a'));
+    driver.takeChanges();
+    expect(lostOf(driver)).toEqual(['b has 1', 'c has 1', 'd has 0, lost one to default/c']);
+  });
+
+  test('somebody who lost once and has gone elsewhere is as free as if that had never been', () => {
+    const driver = contested();
+    driver.apply(service('b', '10.96.0.2', 2));
+    driver.takeChanges();
+    driver.apply(service('z', '10.96.0.2', 1));
+    driver.takeChanges();
+    expect(lostOf(driver)).toEqual([
+      'a has 1',
+      'b has 0, lost one to default/z',
+      'c has 0, lost one to default/a',
+      'z has 1',
+    ]);
+    expect(driver.planner.get(B)!.lost).toMatchObject([{ id: 'ClusterIP TCP 10.96.0.2:80' }]);
+  });
+
+  describe('only those are looked at again', () => {
+    /** Who was settled since the last look. */
+    const settled = (driver: PlannerDriver): string[] =>
+      [...driver.planner.settleChanges()].map(([key]) => key.split('/')[1]!);
+
+    test('to whom a change of the owner matters', () => {
+      const driver = contested();
+      driver.apply(service('b', '10.96.0.2', 2));
+      driver.takeChanges();
+      driver.apply(gone('a'));
+      expect(settled(driver)).toEqual(['a', 'c']);
+    });
+
+    test('not those who lost to an owner that changes in other ways', () => {
+      const driver = contested();
+      driver.apply(service('a', '10.96.0.1', 1, { sessionAffinity: 'ClientIP' }));
+      expect(settled(driver)).toEqual(['a']);
+    });
+
+    test('not those who are gone', () => {
+      const driver = contested();
+      driver.apply(gone('c'));
+      driver.takeChanges();
+      driver.apply(gone('a'));
+      expect(settled(driver)).toEqual(['a', 'b']);
+      driver.apply(gone('b'));
+      expect(settled(driver)).toEqual(['b']);
+    });
+
+    test('each once, also where it changes itself', () => {
+      const driver = contested();
+      driver.apply(gone('a'));
+      driver.apply(service('c', '10.96.0.1', 3, { sessionAffinity: 'ClientIP' }));
+      expect(settled(driver)).toEqual(['a', 'c', 'b']);
+    });
+  });
+
   test('a Service that comes and goes between two looks was never there', () => {
     const driver = new PlannerDriver(PLAIN_NODE);
     driver.apply(service('a', '10.96.0.1', 1));

@@ -24,10 +24,8 @@ export class Planner {
   private readonly contested = new Map<ServiceKey, ServicePlan>();
   /** Compiled anew since the last `takeChanges`; null = gone. */
   private readonly compiled = new Map<ServiceKey, ServicePlan | null>();
-  /** Services that won or lost something since then, or that lost it to somebody else before. */
+  /** Services that claim something of which the owner has become another one since then. */
   private readonly neighbours = new Set<ServiceKey>();
-  /** Who lost something to a Service, as of the last `takeChanges`. */
-  private readonly losersTo = new Map<ServiceKey, Set<ServiceKey>>();
   /** Only Services that have some: what is shown costs what is wrong, not what there is. */
   private readonly problemsOf = new Map<ServiceKey, readonly Problem[]>();
 
@@ -51,12 +49,7 @@ export class Planner {
     const plan = facts === undefined ? null : compileService(facts.service, facts.slices, this.options);
     this.compiled.set(key, plan);
     const claims = plan === null ? [] : claimsOf(plan, this.options);
-    const others = this.claims.set(key, plan?.createdAtMs ?? 0, claims);
-    if (others.length === 0) return;
-    for (const other of others) this.neighbours.add(other);
-    // An owner is another one: also those who lost to the old one, and lose to the new one, must learn it.
-    for (const owner of [key, ...others])
-      for (const loser of this.losersTo.get(owner) ?? []) this.neighbours.add(loser);
+    for (const other of this.claims.set(key, plan?.createdAtMs ?? 0, claims)) this.neighbours.add(other);
   }
 
   /** The Services whose plan is another one than at the last call; null = gone. Settles who owns what. */
@@ -84,36 +77,16 @@ export class Planner {
     if (compiled === null) {
       this.contested.delete(key);
       this.problemsOf.delete(key);
-      this.forgetLosses(key);
       return this.plans.delete(key) ? null : undefined;
     }
     const plan = restrictToOwned(compiled, this.options, (claim) => this.claims.ownerOf(claim));
     if (plan === compiled) this.contested.delete(key);
     else this.contested.set(key, compiled);
     if (isSameData(this.plans.get(key), plan)) return undefined;
-    this.forgetLosses(key);
     this.plans.set(key, plan);
-    this.recordLosses(plan);
     if (plan.problems.length > 0) this.problemsOf.set(key, plan.problems);
     else this.problemsOf.delete(key);
     return plan;
-  }
-
-  /** Takes back what `recordLosses` recorded of the plan that the Service has so far. */
-  private forgetLosses(key: ServiceKey): void {
-    for (const { owner } of this.plans.get(key)?.lost ?? []) {
-      const losers = this.losersTo.get(owner);
-      losers?.delete(key);
-      if (losers?.size === 0) this.losersTo.delete(owner);
-    }
-  }
-
-  private recordLosses({ key, lost }: ServicePlan): void {
-    for (const { owner } of lost) {
-      const losers = this.losersTo.get(owner);
-      if (losers === undefined) this.losersTo.set(owner, new Set([key]));
-      else losers.add(key);
-    }
   }
 
   get(key: ServiceKey): ServicePlan | undefined {

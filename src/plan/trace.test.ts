@@ -92,6 +92,12 @@ describe('the steps of a packet', () => {
       'notOurs',
     ],
     [
+      'a node port of the other family',
+      packet('2001:db8::99', 'fd00:50::99', 30_080),
+      'client Outside, frontend UnknownAddress',
+      'notOurs',
+    ],
+    [
       'a node port on the address of a Service: the address says more',
       packet(CLIENT, '10.96.0.8', 30_080),
       'client Outside, frontend OtherPort',
@@ -275,6 +281,9 @@ test('a trace names the Service, also where the packet is not ours', () => {
     tracePacket(plan(), packet(POD, destination, port)).service;
   expect(serviceOf('10.96.0.1', 80)).toBe('default/open');
   expect(serviceOf('10.96.0.1', 81)).toBe('default/open');
+  // Of two with this address, the first.
+  expect(serviceOf('198.51.100.1', 8443)).toBe('default/second');
+  expect(serviceOf('198.51.100.1', 81)).toBe('default/open');
   expect(serviceOf('192.168.60.11', 30_081)).toBe('default/local');
   expect(serviceOf(NODE_IP, 32_000)).toBe('default/local');
   expect(serviceOf('10.96.0.99', 80)).toBeNull();

@@ -50,6 +50,8 @@ const OBJECTS = [
       ...pod('web-3', 'shop'),
     },
   ]),
+  service('typo', 'shop', '10.96.0.9', { ports: [{ name: 'web', port: 80 }], type: 'ClusterIP' }),
+  slice('typo', 'shop', [{ addresses: ['10.244.1.8'] }]),
   service('zz-rival', 'shop', '10.96.0.1', { ports: [{ port: 80 }], type: 'ClusterIP' }),
   slice('other', 'blog', [{ addresses: ['10.244.1.9'], nodeName: 'node1', ...pod('web-1', 'blog') }]),
 ];
@@ -118,6 +120,14 @@ describe('pointsman explain', () => {
     const { stdout } = explain('--from', '203.0.113.7', '--to', '192.0.2.1:30080');
     expect(stdout).toMatch(
       /Left out:\n {2}10\.244\.1\.2:8080 {2}not ready\n {2}10\.244\.2\.1:8080 {2}on another node\n/,
+    );
+  });
+
+  it('says when a port has no endpoints because no EndpointSlice has a port of its name', () => {
+    const { stdout } = explain('--from', 'node', '--to', '10.96.0.9:80');
+    expect(stdout).toContain('on node1: refused');
+    expect(stdout).toContain(
+      'Note: the EndpointSlices of Service shop/typo have no port web (TCP), only without a name (TCP).\n',
     );
   });
 
