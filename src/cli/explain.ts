@@ -11,7 +11,7 @@ import { PointsmanError } from '../model/errors.ts';
 import { formatEndpoint } from '../model/endpoints.ts';
 import { parseIp } from '../model/ip.ts';
 import { isDnsLabel, isDnsSubdomain, isInterfaceName } from '../model/names.ts';
-import { PROTOCOLS } from '../model/service.ts';
+import { PROTOCOLS } from '../model/service-ports.ts';
 import { EXIT } from './exit-codes.ts';
 import { formatTable } from './output.ts';
 

@@ -5,7 +5,7 @@ import type { Path } from '../files/document.ts';
 import { isAbsent, MAX_LIST_LENGTH, member, quote } from '../model/fields.ts';
 import { familyOf, type IpAddress } from '../model/ip.ts';
 import { isDnsLabel, isDnsSubdomain, isLabelValue } from '../model/names.ts';
-import { PROTOCOLS } from '../model/service.ts';
+import { PROTOCOLS } from '../model/service-ports.ts';
 import {
   checkAddress,
   checkBoolean,

@@ -13,7 +13,7 @@ import {
   LABEL_HEADLESS,
   LABEL_SERVICE_NAME,
 } from '../model/names.ts';
-import { PROTOCOLS } from '../model/service.ts';
+import { PROTOCOLS } from '../model/service-ports.ts';
 import {
   checkAddress,
   checkBoolean,

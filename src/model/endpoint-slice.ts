@@ -25,14 +25,8 @@ import {
   serviceKey,
   type ServiceKey,
 } from './names.ts';
-import {
-  namespaceOf,
-  readPortName,
-  readPortNumber,
-  readProtocol,
-  type Projection,
-  type Protocol,
-} from './service.ts';
+import { namespaceOf, type Projection } from './service.ts';
+import { readPortName, readPortNumber, readProtocol, type Protocol } from './service-ports.ts';
 
 /** Bits of SliceEndpoint.conditions. Absent ready and serving count as true, absent terminating as false. */
 export const CONDITION = { READY: 1, SERVING: 2, TERMINATING: 4 } as const;

@@ -4,7 +4,7 @@
 
 import { CONDITION, type SliceEndpoint, type SliceRecord } from './endpoint-slice.ts';
 import { compareText, familyOf, type Family, type IpAddress } from './ip.ts';
-import type { Protocol } from './service.ts';
+import type { Protocol } from './service-ports.ts';
 
 /** One endpoint of one Service port. */
 export interface Endpoint extends SliceEndpoint {

@@ -3,7 +3,8 @@
 import { describe, expect, test } from 'vitest';
 import { plainService } from '../../test/objects.ts';
 import { problemLines } from '../../test/problems.ts';
-import { projectService, type ServicePortRecord } from './service.ts';
+import { projectService } from './service.ts';
+import { type ServicePortRecord } from './service-ports.ts';
 
 const PORT = { name: 'http', port: 80 };
 const HTTP: ServicePortRecord = { name: 'http', protocol: 'TCP', port: 80, nodePort: 0 };

@@ -7,7 +7,8 @@ import { endpointsOf, type Endpoint } from '../model/endpoints.ts';
 import { familyOf, type Family, type IpAddress } from '../model/ip.ts';
 import { packed } from '../model/interner.ts';
 import type { Problem } from '../model/problem.ts';
-import type { ServicePortRecord, ServiceRecord } from '../model/service.ts';
+import type { ServiceRecord } from '../model/service.ts';
+import type { ServicePortRecord } from '../model/service-ports.ts';
 import {
   categorizeEndpoints,
   isLocal,

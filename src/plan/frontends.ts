@@ -5,7 +5,8 @@
 import type { Endpoint } from '../model/endpoints.ts';
 import { compareIp, compareText, familyOf, type Family, type IpAddress } from '../model/ip.ts';
 import { packed } from '../model/interner.ts';
-import type { ServicePortRecord, ServiceRecord } from '../model/service.ts';
+import type { ServiceRecord } from '../model/service.ts';
+import type { ServicePortRecord } from '../model/service-ports.ts';
 import { isLocal, type CategorizedEndpoints, type EndpointPolicy } from './categorize.ts';
 import { orderForNode } from './order.ts';
 import type {

@@ -6,7 +6,7 @@ import type { Cidr, Family, IpAddress } from '../model/ip.ts';
 import type { ServiceKey } from '../model/names.ts';
 import type { Problem } from '../model/problem.ts';
 import type { Scheduler, SchedulerFlag } from '../model/schedulers.ts';
-import type { Protocol } from '../model/service.ts';
+import type { Protocol } from '../model/service-ports.ts';
 
 /** How traffic of pods is told from traffic that enters the cluster; decides who is masqueraded on the way to a ClusterIP. */
 export type LocalDetector =

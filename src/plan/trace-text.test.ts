@@ -5,7 +5,7 @@ import { address } from '../../test/addresses.ts';
 import { PLAIN_NODE } from '../../test/nodes.ts';
 import { parseCidr } from '../model/ip.ts';
 import type { ClusterObject } from '../model/objects.ts';
-import { PROTOCOLS, type Protocol } from '../model/service.ts';
+import { PROTOCOLS, type Protocol } from '../model/service-ports.ts';
 import { Snapshot } from '../model/snapshot.ts';
 import type { PacketInput } from './clients.ts';
 import type { NodeOptions } from './plan.ts';

@@ -5,7 +5,7 @@
 
 import { cidrContains, familyOf, type IpAddress } from '../model/ip.ts';
 import type { ServiceKey } from '../model/names.ts';
-import type { Protocol } from '../model/service.ts';
+import type { Protocol } from '../model/service-ports.ts';
 import { clientKindOf, isMasqueraded, selectionFor, type PacketInput } from './clients.ts';
 import { addressesOf } from './ownership.ts';
 import type {

@@ -4,7 +4,7 @@
 
 import { formatEndpoint } from '../../src/model/endpoints.ts';
 import { compareText } from '../../src/model/ip.ts';
-import { PROTOCOLS } from '../../src/model/service.ts';
+import { PROTOCOLS } from '../../src/model/service-ports.ts';
 import type { PacketInput } from '../../src/plan/clients.ts';
 import type { Outcome, Packet, Trace } from '../../src/plan/trace.ts';
 import { address } from '../addresses.ts';
