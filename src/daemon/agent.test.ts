@@ -1,6 +1,8 @@
 import { describe, expect, it } from 'vitest';
 import { FakeIpvsKernel } from '../../test/fake-ipvs-kernel.ts';
 import { makeAgent, startAgent } from '../../test/in-memory-agent.ts';
+import type { Backend } from '../backends/backend.ts';
+import { Agent } from './agent.ts';
 import { KernelError, PointsmanError } from '../model/errors.ts';
 import type { Family } from '../model/ip.ts';
 import { parseIp, type IpAddress } from '../model/ip.ts';
@@ -159,6 +161,41 @@ describe('the agent', () => {
     agent.setNode({ ...NODE, nodePortAddresses: [ip('192.168.0.3')] });
     await agent.sync('request');
     expect([...kernel.table.keys()].sort()).toEqual(['TCP 172.30.0.50:80', 'TCP 192.168.0.3:30080']);
+  });
+
+  it('hands over plans for one node at a time, also when it changes while they are compiled', async () => {
+    const other: NodeOptions = { ...NODE, scheduler: 'sh' };
+    const handed: string[] = [];
+    const backend: Backend = {
+      probe: () => Promise.resolve({ isUsable: true, missing: [] }),
+      apply: ({ node, services }) => {
+        for (const [key, plan] of services)
+          handed.push(`${key} ${plan?.virtualServers[0]?.scheduler} for ${node.scheduler}`);
+        return Promise.resolve({ operations: 0, failed: [], leftovers: [], durationMs: 0 });
+      },
+      retry: () => Promise.reject(new Error('nothing failed')),
+      problems: () => new Map(),
+    };
+    let paces = 0;
+    const agent: Agent = new Agent({
+      backend,
+      log: { info: () => {}, warn: () => {}, error: () => {}, verbose: () => {} },
+      node: NODE,
+      pace: () => {
+        if (++paces === 1) agent.setNode(other);
+        return Promise.resolve();
+      },
+      onDirty: () => {},
+    });
+    const names = Array.from({ length: 40 }, (_, index) => `s${index + 10}`);
+    agent.onEvents(names.map((name, index) => service(name, `172.30.1.${index}`)));
+    agent.setComplete();
+    await agent.sync('request');
+    expect(paces).toBeGreaterThan(1);
+    expect(handed.sort()).toEqual(names.map((name) => `default/${name} rr for rr`));
+    handed.length = 0;
+    await agent.sync('request');
+    expect(handed.sort()).toEqual(names.map((name) => `default/${name} sh for sh`));
   });
 
   it('gives a contested address to the older Service, reports the other, and passes it on in place', async () => {
