@@ -11,12 +11,11 @@ import type { IpvsKernelPort } from '../src/backends/ipvs/port.ts';
 import { EMPTY_KERNEL, RecordingPort } from '../src/backends/ipvs/recording-port.ts';
 import { Agent } from '../src/daemon/agent.ts';
 import { openLog } from '../src/daemon/log.ts';
-import { makeNodeOptions } from '../src/plan/node-options.ts';
 import { makePacer } from '../src/daemon/pacer.ts';
 import { nextTurn } from '../src/kernel/netlink.ts';
 import type { ClusterEvent } from '../src/model/objects.ts';
 import { measureBare } from './bare.ts';
-import { BENCH_NODE, benchEvents, benchSlice } from './objects.ts';
+import { BENCH_NODE_OPTIONS, benchEvents, benchSlice } from './objects.ts';
 
 const [what = '', servicesText = '', endpointsText = '', batchText = ''] = process.argv.slice(2);
 const services = Number(servicesText);
@@ -37,20 +36,6 @@ function makeAgent(port: IpvsKernelPort): Agent {
     now: () => performance.now(),
     pace,
   };
-  const node = makeNodeOptions(
-    {
-      nodeName: BENCH_NODE,
-      families: ['IPv4', 'IPv6'],
-      scheduler: 'rr',
-      masqueradeAll: false,
-      nodePortAddresses: [],
-      localhostNodePorts: false,
-      allowsExternalIPs: true,
-      otherFamilySourceRanges: 'Allow',
-      localDetector: { kind: 'none' },
-    },
-    { zone: '', nodeIps: [], localAddresses: [] },
-  );
   const log = openLog({
     write: (line) => process.stderr.write(`${line}\n`),
     now: () => new Date(),
@@ -59,7 +44,7 @@ function makeAgent(port: IpvsKernelPort): Agent {
   return new Agent({
     backend: new IpvsBackend(port, ['IPv4', 'IPv6'], settings),
     log,
-    node,
+    node: BENCH_NODE_OPTIONS,
     pace,
     onDirty: () => {},
   });

@@ -1,6 +1,8 @@
 // The Services and EndpointSlices that the benches use: one TCP port each, IPv4, one endpoint in eight on this node. Deterministic.
 
 import type { ClusterEvent, EndpointSliceObject, ServiceObject } from '../src/model/objects.ts';
+import { makeNodeOptions } from '../src/plan/node-options.ts';
+import type { NodeOptions } from '../src/plan/plan.ts';
 
 export const BENCH_NODE = 'node1';
 const LOCAL_EVERY = 8;
@@ -53,3 +55,19 @@ export function* benchEvents(services: number, endpoints: number): Generator<Clu
     yield { type: 'apply', object: benchSlice(i, endpoints, endpoints + 1) };
   }
 }
+
+/** The node of the benches: both families, no detector, no address of its own. */
+export const BENCH_NODE_OPTIONS: NodeOptions = makeNodeOptions(
+  {
+    nodeName: BENCH_NODE,
+    families: ['IPv4', 'IPv6'],
+    scheduler: 'rr',
+    masqueradeAll: false,
+    nodePortAddresses: [],
+    localhostNodePorts: false,
+    allowsExternalIPs: true,
+    otherFamilySourceRanges: 'Allow',
+    localDetector: { kind: 'none' },
+  },
+  { zone: '', nodeIps: [], localAddresses: [] },
+);

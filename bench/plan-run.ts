@@ -6,9 +6,8 @@ import { setTimeout as wait } from 'node:timers/promises';
 import type { ServiceKey } from '../src/model/names.ts';
 import type { ClusterEvent } from '../src/model/objects.ts';
 import { Snapshot } from '../src/model/snapshot.ts';
-import { makeNodeOptions } from '../src/plan/node-options.ts';
 import { Planner } from '../src/plan/planner.ts';
-import { BENCH_NODE, benchEvents, benchService, benchSlice } from './objects.ts';
+import { BENCH_NODE_OPTIONS, benchEvents, benchService, benchSlice } from './objects.ts';
 
 const [what = '', servicesText = '', endpointsText = ''] = process.argv.slice(2);
 const services = Number(servicesText);
@@ -20,21 +19,6 @@ const WARM_UP_BATCHES = 400;
 const MEASURED_BATCHES = 400;
 /** A prime, so that the batches go all over the table. */
 const STRIDE = 7919;
-
-const NODE = makeNodeOptions(
-  {
-    nodeName: BENCH_NODE,
-    families: ['IPv4', 'IPv6'],
-    scheduler: 'rr',
-    masqueradeAll: false,
-    nodePortAddresses: [],
-    localhostNodePorts: false,
-    allowsExternalIPs: true,
-    otherFamilySourceRanges: 'Allow',
-    localDetector: { kind: 'none' },
-  },
-  { zone: '', nodeIps: [], localAddresses: [] },
-);
 
 function fromJson(event: ClusterEvent): ClusterEvent {
   return JSON.parse(JSON.stringify(event)) as ClusterEvent;
@@ -49,7 +33,7 @@ function measureCompile(): object {
   const startMs = performance.now();
   for (const event of events) snapshot.apply(event);
   const takenInMs = performance.now();
-  const planner = new Planner(snapshot, NODE);
+  const planner = new Planner(snapshot, BENCH_NODE_OPTIONS);
   for (const key of snapshot.services()) planner.recompile(key);
   const changes = planner.takeChanges();
   const endMs = performance.now();
@@ -89,7 +73,7 @@ function take(event: ClusterEvent, snapshot: Snapshot, planner: Planner): number
 /** One event at a time, at a table of this size: microseconds for each kind, over batches, and of the slowest single event. */
 async function measureEvent(): Promise<object> {
   const snapshot = new Snapshot();
-  const planner = new Planner(snapshot, NODE);
+  const planner = new Planner(snapshot, BENCH_NODE_OPTIONS);
   fill(snapshot);
   compileAll(snapshot, planner);
   const measured = new Map<Kind, BatchTimes[]>(KINDS.map((kind) => [kind, []]));
@@ -145,7 +129,7 @@ function summary(batches: readonly BatchTimes[]): object {
 /** Bytes kept by the snapshot, and by the snapshot and the planner; nothing of the objects is. */
 function measureMemory(): object {
   const snapshot = new Snapshot();
-  const planner = new Planner(snapshot, NODE);
+  const planner = new Planner(snapshot, BENCH_NODE_OPTIONS);
   const atStart = heapBytes();
   fill(snapshot);
   const snapshotBytes = heapBytes() - atStart;

@@ -4,61 +4,31 @@
 
 import { describe, expect, test } from 'vitest';
 import { plainSlice } from '../../test/objects.ts';
+import { DEFAULTS, endpoint, PORTS, readSlice } from '../../test/slices.ts';
 import { problemLines } from '../../test/problems.ts';
 import {
-  CONDITION,
   MAX_ENDPOINTS_PER_SLICE,
   MAX_PORTS_PER_SLICE,
   projectEndpointSlice,
   sliceIdentity,
-  type SliceRecord,
 } from './endpoint-slice.ts';
 import { Interner } from './interner.ts';
 
-const { READY, SERVING } = CONDITION;
 const SERVICE_NAME = 'kubernetes.io/service-name';
 const LABELS = { [SERVICE_NAME]: 'web' };
-const PORTS = [{ name: 'http', port: 8080, protocol: 'TCP' }];
-const ONE = {
-  address: '10.244.1.1',
-  conditions: READY | SERVING,
-  nodeName: '',
-  zoneHints: [],
-  nodeHints: [],
-};
-const DEFAULTS = {
-  name: 'web-1',
-  serviceKey: 'default/web',
-  family: 'IPv4',
-  ports: PORTS,
-  endpoints: [ONE],
-  triggeredAtMs: 0,
-  weight: null,
-};
-
-/** What is read of a slice, and the lines of problems without its name. */
-function read(rest: object): { record: SliceRecord | null; lines: string[] } {
-  const { record, problems } = projectEndpointSlice(plainSlice(rest));
-  const lines = problemLines(problems).map((line) => line.replace(/^EndpointSlice default\/web-1: /, ''));
-  return { record, lines };
-}
-
-/** A slice whose first endpoint has these fields. */
-const endpoint = (fields: object): object => ({ endpoints: [{ addresses: ['10.244.1.1'], ...fields }] });
-
 describe('1.1 label filter', () => {
   test.each(['', 'true', null])(
     'slices labelled service.kubernetes.io/headless=%j are passed over',
     (value) => {
       const labels = { ...LABELS, 'service.kubernetes.io/headless': value };
-      expect(read({ metadata: { name: 'web-1', labels } })).toEqual({ record: null, lines: [] });
+      expect(readSlice({ metadata: { name: 'web-1', labels } })).toEqual({ record: null, lines: [] });
     },
   );
 });
 
 describe('1.3 which slices count', () => {
   test('a slice belongs to the Service of its namespace and its label', () => {
-    const { record } = read({ metadata: { name: 'any.name', namespace: 'test', labels: LABELS } });
+    const { record } = readSlice({ metadata: { name: 'any.name', namespace: 'test', labels: LABELS } });
     expect(record).toMatchObject({ name: 'any.name', serviceKey: 'test/web' });
   });
 
@@ -130,7 +100,7 @@ describe('1.3 which slices count', () => {
 
 describe('absent, null and "" mean the default of every field', () => {
   test('a minimal slice', () => {
-    expect(read({})).toEqual({ record: DEFAULTS, lines: [] });
+    expect(readSlice({})).toEqual({ record: DEFAULTS, lines: [] });
   });
 
   for (const [what, empty] of [
@@ -158,7 +128,7 @@ describe('absent, null and "" mean the default of every field', () => {
       ['endpoints[0].hints.forZones', endpoint({ hints: { forZones: empty } }), {}],
       ['endpoints[0].hints.forNodes', endpoint({ hints: { forNodes: empty } }), {}],
     ])(`%s ${what}`, (_field, rest, expected) => {
-      expect(read(rest)).toEqual({ record: { ...DEFAULTS, ...expected }, lines: [] });
+      expect(readSlice(rest)).toEqual({ record: { ...DEFAULTS, ...expected }, lines: [] });
     });
   }
 });
@@ -170,14 +140,17 @@ describe('the rest of a slice', () => {
 
   test('1.9 the trigger time is read', () => {
     const at = { 'endpoints.kubernetes.io/last-change-trigger-time': '2026-01-01T00:00:00.123456789Z' };
-    expect(read(annotated(at)).record!.triggeredAtMs).toBe(Date.UTC(2026, 0, 1, 0, 0, 0, 123));
+    expect(readSlice(annotated(at)).record!.triggeredAtMs).toBe(Date.UTC(2026, 0, 1, 0, 0, 0, 123));
     const never = { 'endpoints.kubernetes.io/last-change-trigger-time': 'yesterday' };
-    expect(read(annotated(never))).toEqual({ record: DEFAULTS, lines: [] });
+    expect(readSlice(annotated(never))).toEqual({ record: DEFAULTS, lines: [] });
   });
 
   test('the weight is read of its annotations, and reported when it is none', () => {
-    expect(read(annotated({ 'pointsman.dev/weight': '7' })).record!.weight).toEqual({ value: 7, usual: 1 });
-    const { record, lines } = read(annotated({ 'pointsman.dev/weight': 'x' }));
+    expect(readSlice(annotated({ 'pointsman.dev/weight': '7' })).record!.weight).toEqual({
+      value: 7,
+      usual: 1,
+    });
+    const { record, lines } = readSlice(annotated({ 'pointsman.dev/weight': 'x' }));
     expect(record).toEqual(DEFAULTS);
     expect(lines).toHaveLength(1);
   });
@@ -218,7 +191,7 @@ describe('the rest of a slice', () => {
 
   test('endpoints without hints share one list', () => {
     const hints = { forZones: [], forNodes: [{ name: '' }] };
-    const { record } = read({
+    const { record } = readSlice({
       endpoints: [{ addresses: ['10.244.1.1'] }, { addresses: ['10.244.1.2'], hints }],
     });
     const [none, empty] = record!.endpoints;

@@ -3,38 +3,11 @@
 
 import { describe, expect, test } from 'vitest';
 import { plainSlice } from '../../test/objects.ts';
+import { DEFAULTS, endpoint, ONE, PORTS, readSlice } from '../../test/slices.ts';
 import { problemLines } from '../../test/problems.ts';
-import { CONDITION, projectEndpointSlice, type SliceRecord } from './endpoint-slice.ts';
+import { CONDITION, projectEndpointSlice } from './endpoint-slice.ts';
 
 const { READY, SERVING, TERMINATING } = CONDITION;
-const PORTS = [{ name: 'http', port: 8080, protocol: 'TCP' }];
-const ONE = {
-  address: '10.244.1.1',
-  conditions: READY | SERVING,
-  nodeName: '',
-  zoneHints: [],
-  nodeHints: [],
-};
-const DEFAULTS = {
-  name: 'web-1',
-  serviceKey: 'default/web',
-  family: 'IPv4',
-  ports: PORTS,
-  endpoints: [ONE],
-  triggeredAtMs: 0,
-  weight: null,
-};
-
-/** What is read of a slice, and the lines of problems without its name. */
-function read(rest: object): { record: SliceRecord | null; lines: string[] } {
-  const { record, problems } = projectEndpointSlice(plainSlice(rest));
-  const lines = problemLines(problems).map((line) => line.replace(/^EndpointSlice default\/web-1: /, ''));
-  return { record, lines };
-}
-
-/** A slice whose first endpoint has these fields. */
-const endpoint = (fields: object): object => ({ endpoints: [{ addresses: ['10.244.1.1'], ...fields }] });
-
 describe('1.3 building endpoints: ports', () => {
   test('every port is kept, with its own number and protocol, also two of one name', () => {
     const ports = [
@@ -43,7 +16,7 @@ describe('1.3 building endpoints: ports', () => {
       { port: 53, protocol: 'UDP' },
       { name: 's', port: 9, protocol: 'SCTP' },
     ];
-    expect(read({ ports }).record!.ports).toEqual([
+    expect(readSlice({ ports }).record!.ports).toEqual([
       { name: 'http', protocol: 'TCP', port: 8080 },
       { name: 'http', protocol: 'TCP', port: 9090 },
       { name: '', protocol: 'UDP', port: 53 },
@@ -62,7 +35,7 @@ describe('1.3 building endpoints: ports', () => {
       `name: "A" ${LEFT_OUT} lower-case letters, digits and hyphens, at most 63`,
     ],
   ])('%s: left out and reported', (_row, port, line) => {
-    expect(read({ ports: [port, ...PORTS] })).toEqual({ record: DEFAULTS, lines: [`ports[0].${line}`] });
+    expect(readSlice({ ports: [port, ...PORTS] })).toEqual({ record: DEFAULTS, lines: [`ports[0].${line}`] });
   });
 });
 
@@ -72,12 +45,12 @@ describe('1.3 building endpoints: addresses', () => {
     ['leading zeros', ['010.244.001.0001']],
     ['IPv4-mapped text counts as IPv4', ['::ffff:10.244.1.1']],
   ])('%s', (_row, addresses) => {
-    expect(read({ endpoints: [{ addresses }] })).toEqual({ record: DEFAULTS, lines: [] });
+    expect(readSlice({ endpoints: [{ addresses }] })).toEqual({ record: DEFAULTS, lines: [] });
   });
 
   test('IPv6', () => {
     const rest = { addressType: 'IPv6', endpoints: [{ addresses: ['FD00:10:244:1:0::0001'] }] };
-    expect(read(rest)).toEqual({
+    expect(readSlice(rest)).toEqual({
       record: { ...DEFAULTS, family: 'IPv6', endpoints: [{ ...ONE, address: 'fd00:10:244:1::1' }] },
       lines: [],
     });
@@ -114,7 +87,7 @@ describe('1.3 building endpoints: addresses', () => {
 
   test('an address may be repeated: which one counts is decided in the merge', () => {
     const endpoints = [{ addresses: ['10.244.1.1'] }, { addresses: ['10.244.1.1'] }];
-    expect(read({ endpoints }).record!.endpoints).toEqual([ONE, ONE]);
+    expect(readSlice({ endpoints }).record!.endpoints).toEqual([ONE, ONE]);
   });
 });
 
@@ -133,7 +106,7 @@ describe('1.3 building endpoints: conditions, node and hints', () => {
       READY | SERVING | TERMINATING,
     ],
   ])('conditions: %s', (_row, conditions, expected) => {
-    expect(read(endpoint({ conditions }))).toEqual({
+    expect(readSlice(endpoint({ conditions }))).toEqual({
       record: { ...DEFAULTS, endpoints: [{ ...ONE, conditions: expected }] },
       lines: [],
     });
@@ -145,11 +118,11 @@ describe('1.3 building endpoints: conditions, node and hints', () => {
     ['terminating', 'true', 'conditions.terminating: "true" is not valid: false is used; use true or false'],
   ])('conditions.%s %j has the default and is reported', (name, value, line) => {
     const rest = endpoint({ conditions: { [name]: value } });
-    expect(read(rest)).toEqual({ record: DEFAULTS, lines: [`endpoints[0].${line}`] });
+    expect(readSlice(rest)).toEqual({ record: DEFAULTS, lines: [`endpoints[0].${line}`] });
   });
 
   test('nodeName is kept', () => {
-    expect(read(endpoint({ nodeName: 'node-1.example' })).record!.endpoints[0]!.nodeName).toBe(
+    expect(readSlice(endpoint({ nodeName: 'node-1.example' })).record!.endpoints[0]!.nodeName).toBe(
       'node-1.example',
     );
   });
@@ -159,7 +132,7 @@ describe('1.3 building endpoints: conditions, node and hints', () => {
     ['Node 1', '"Node 1" is not valid: the endpoint counts as on no known node; give the name of its Node'],
     [['node1'], 'a list is not valid: the endpoint counts as on no known node; give the name of its Node'],
   ])('nodeName %j is reported, the endpoint stays', (nodeName, line) => {
-    expect(read(endpoint({ nodeName }))).toEqual({
+    expect(readSlice(endpoint({ nodeName }))).toEqual({
       record: DEFAULTS,
       lines: [`endpoints[0].nodeName: ${line}`],
     });
@@ -192,7 +165,7 @@ describe('1.3 building endpoints: conditions, node and hints', () => {
       [],
     ],
   ])('hints: %s', (_row, hints, zoneHints, nodeHints) => {
-    expect(read(endpoint({ hints }))).toEqual({
+    expect(readSlice(endpoint({ hints }))).toEqual({
       record: { ...DEFAULTS, endpoints: [{ ...ONE, zoneHints, nodeHints }] },
       lines: [],
     });
