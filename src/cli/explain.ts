@@ -1,11 +1,7 @@
 // `pointsman explain`: where a packet goes and why. Only arguments, text and exit codes: daemon/explanation.ts does the work.
 
-import {
-  makeExplanation,
-  type Explanation,
-  type ExplanationOptions,
-  type PacketSource,
-} from '../daemon/explanation.ts';
+import { makeExplanation, type Explanation, type ExplanationOptions } from '../daemon/explanation.ts';
+import type { PacketSource } from '../daemon/packet-source.ts';
 import { openLog } from '../daemon/log.ts';
 import { PointsmanError } from '../model/errors.ts';
 import { formatEndpoint } from '../model/endpoints.ts';
@@ -121,7 +117,7 @@ export function formatExplanation(explanation: Explanation): string {
     const rows = leftOut.map(({ address, port, text }) => ['', formatEndpoint(address, port), text]);
     lines.push(formatTable([], rows).trimEnd());
   }
-  for (const note of notes) lines.push('', `Note: ${note}.`);
+  if (notes.length > 0) lines.push('', ...notes.map((note) => `Note: ${note}.`));
   if (problems.length > 0) lines.push('', 'Problems:', ...problems.map((problem) => `  ${problem}`));
   return `${lines.join('\n')}\n`;
 }

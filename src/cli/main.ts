@@ -68,7 +68,10 @@ function makeProgram(): Command {
       'interface by which the packet comes in, or node; default: as the source suggests',
     )
     .option('--config <file>', 'KubeProxyConfiguration (mode: ipvs): it says who is a pod')
-    .option('--hostname-override <name>', 'the node that handles the packet; default: the host name')
+    .option(
+      '--hostname-override <name>',
+      'the node that handles the packet; default: that of the pod, else the host name',
+    )
     .addOption(outputOption())
     .action(async (options) => exit(await (await import('./explain.ts')).explainCommand(options)));
 

@@ -163,6 +163,24 @@ describe('the agent', () => {
     expect([...kernel.table.keys()].sort()).toEqual(['TCP 172.30.0.50:80', 'TCP 192.168.0.3:30080']);
   });
 
+  it('follows annotations, and says where it can do so only roughly', async () => {
+    const kernel = new FakeIpvsKernel();
+    const web = service('web', '172.30.0.41');
+    const annotate = (annotations: object): ClusterEvent => {
+      if (web.type === 'apply') Object.assign(web.object.metadata ?? {}, { annotations });
+      return structuredClone(web);
+    };
+    const { agent } = startAgent(kernel, NODE, [annotate({ 'service.cilium.io/lb-algorithm': 'maglev' })]);
+    const scheduler = (): string | undefined => kernel.table.get('TCP 172.30.0.41:80')?.service.scheduler;
+    await agent.sync('request');
+    expect(scheduler()).toBe('mh');
+    expect(agent.problems()).toMatchObject([{ object: 'Service default/web', reason: 'Approximated' }]);
+    agent.onEvents([annotate({ 'pointsman.dev/scheduler': 'wlc' })]);
+    await agent.sync('request');
+    expect(scheduler()).toBe('wlc');
+    expect(agent.problems()).toEqual([]);
+  });
+
   it('hands over plans for one node at a time, also when it changes while they are compiled', async () => {
     const other: NodeOptions = { ...NODE, scheduler: 'sh' };
     const handed: string[] = [];

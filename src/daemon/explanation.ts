@@ -5,14 +5,13 @@ import { hostname } from 'node:os';
 import { formatManifestProblem, ManifestSource } from '../cluster/manifests.ts';
 import { PointsmanError } from '../model/errors.ts';
 import { formatEndpoint } from '../model/endpoints.ts';
-import { familyOf, isLoopback, type Family, type IpAddress } from '../model/ip.ts';
-import { podsOf, type PodAddress } from '../model/pods.ts';
+import { familyOf, type IpAddress } from '../model/ip.ts';
+import type { PodAddress } from '../model/pods.ts';
 import { formatProblem, type Problem } from '../model/problem.ts';
-import type { ClusterEvent } from '../model/objects.ts';
 import { Snapshot } from '../model/snapshot.ts';
 import type { PacketInput } from '../plan/clients.ts';
 import { virtualServerId } from '../plan/ownership.ts';
-import type { ForwardingPlan, LeftOutEndpoint, NodeOptions } from '../plan/plan.ts';
+import type { ForwardingPlan, LeftOutEndpoint } from '../plan/plan.ts';
 import { compile } from '../plan/planner.ts';
 import { tracePacket, type Packet, type Target, type Trace } from '../plan/trace.ts';
 import {
@@ -25,13 +24,8 @@ import {
 } from '../plan/trace-text.ts';
 import { detectFamilies, readConfig, type DaemonOptions } from './daemon.ts';
 import { LocalAddresses } from './local-addresses.ts';
+import { addressOfNode, findPod, guessInput, type PacketSource } from './packet-source.ts';
 import { nodeOptionsFrom } from './settings.ts';
-
-/** Who sends the packet: an address, a pod by name (namespace '' = any), or this node. */
-export type PacketSource =
-  | { readonly kind: 'address'; readonly address: IpAddress }
-  | { readonly kind: 'pod'; readonly namespace: string; readonly name: string }
-  | { readonly kind: 'node' };
 
 export interface ExplanationOptions extends DaemonOptions {
   readonly source: PacketSource;
@@ -66,12 +60,18 @@ export interface Explanation {
 
 /** Explains one packet. Throws USAGE for a pod that is unknown or ambiguous and for mixed families, and as readConfig and readAll do. */
 export async function makeExplanation(options: ExplanationOptions): Promise<Explanation> {
-  const { config, nodeName } = await readConfig(options);
+  const { config, nodeName: ownName } = await readConfig(options);
   const report = await new ManifestSource(options.manifests, {}).readAll();
   for (const problem of [...report.problems, ...report.warnings])
     options.log.warn(formatManifestProblem(problem));
   const snapshot = new Snapshot();
   for (const event of report.events) snapshot.apply(event);
+  const { source, destination: target } = options;
+  const family = familyOf(target.destination);
+  const pod = source.kind === 'pod' ? findPod(source, family, report.events) : null;
+  // The packets of a pod are handled by the node on which it runs, unless somebody asks for another one.
+  const isNodeNamed = options.hostnameOverride !== undefined || config.hostnameOverride !== '';
+  const nodeName = isNodeNamed || pod === null || pod.nodeName === '' ? ownName : pod.nodeName;
   const node = snapshot.node(nodeName);
   const localAddresses = await addressesOfNode(nodeName, node?.addresses ?? null);
   const plan = compile(
@@ -79,15 +79,16 @@ export async function makeExplanation(options: ExplanationOptions): Promise<Expl
     nodeOptionsFrom(config, { nodeName, families: detectFamilies(), node, localAddresses }),
   );
 
-  const { destination } = options.destination;
   const notes: string[] = [];
   if (node === undefined)
     notes.push(`the manifests have no Node ${nodeName}: its zone and pod network are unknown`);
-  const source = findSource(options.source, familyOf(destination), report.events, plan.node, notes);
-  if (familyOf(source) !== familyOf(destination))
-    throw new PointsmanError('USAGE', `${source} and ${destination} are of different families`);
-  const input = options.input ?? guessInput(source, localAddresses, plan);
-  const trace = tracePacket(plan, { source, input, ...options.destination });
+  if (pod !== null && pod.nodeName !== nodeName) notes.push(elsewhere(pod, nodeName));
+  const address =
+    source.kind === 'address' ? source.address : (pod?.address ?? addressOfNode(plan.node, family));
+  if (familyOf(address) !== family)
+    throw new PointsmanError('USAGE', `${address} and ${target.destination} are of different families`);
+  const input = options.input ?? guessInput(address, localAddresses, plan);
+  const trace = tracePacket(plan, { source: address, input, ...target });
   notes.push(...rivals(plan, trace), ...misnamedPorts(snapshot, trace));
   const problems = [...snapshot.problems(), ...planProblems(plan, trace)];
   return {
@@ -108,6 +109,11 @@ export async function makeExplanation(options: ExplanationOptions): Promise<Expl
     notes,
     problems: problems.filter(({ object }) => object === `Service ${trace.service}`).map(formatProblem),
   };
+}
+
+function elsewhere({ namespace, name, nodeName }: PodAddress, asked: string): string {
+  const place = nodeName === '' ? 'no known node' : `node ${nodeName}`;
+  return `pod ${namespace}/${name} runs on ${place}, which is where its packets are handled; this is what ${asked} does with them`;
 }
 
 function planProblems({ services }: ForwardingPlan, { service }: Trace): readonly Problem[] {
@@ -158,88 +164,5 @@ async function addressesOfNode(
     return isHere ? here : (ofObject ?? []);
   } finally {
     addresses.close();
-  }
-}
-
-function findSource(
-  source: PacketSource,
-  family: Family,
-  events: readonly ClusterEvent[],
-  node: NodeOptions,
-  notes: string[],
-): IpAddress {
-  switch (source.kind) {
-    case 'address':
-      return source.address;
-    case 'node': {
-      const address = node.nodeIPs.find((one) => familyOf(one) === family);
-      if (address !== undefined) return address;
-      const message = `the ${family} address of node ${node.nodeName} is not known; give it with --from ADDRESS --input node`;
-      throw new PointsmanError('USAGE', message);
-    }
-    case 'pod': {
-      const pod = findPod(source, family, events);
-      if (pod.nodeName !== node.nodeName)
-        notes.push(
-          `pod ${pod.namespace}/${pod.name} runs on ${pod.nodeName === '' ? 'no known node' : `node ${pod.nodeName}`}, which is where its packets are handled; this is what ${node.nodeName} does with them (--hostname-override NODE asks for another node)`,
-        );
-      return pod.address;
-    }
-  }
-}
-
-function findPod(
-  wanted: Extract<PacketSource, { kind: 'pod' }>,
-  family: Family,
-  events: readonly ClusterEvent[],
-): PodAddress {
-  const text = wanted.namespace === '' ? wanted.name : `${wanted.namespace}/${wanted.name}`;
-  const named = events
-    .flatMap((event) =>
-      event.type === 'apply' && event.object.kind === 'EndpointSlice' ? podsOf(event.object) : [],
-    )
-    .filter(
-      ({ namespace, name }) =>
-        name === wanted.name && (wanted.namespace === '' || namespace === wanted.namespace),
-    );
-  const namespaces = [...new Set(named.map(({ namespace }) => namespace))].sort();
-  if (namespaces.length > 1) {
-    const choices = namespaces.map((namespace) => `pod/${namespace}/${wanted.name}`).join(' or ');
-    throw new PointsmanError('USAGE', `there are several pods ${wanted.name}; write ${choices}`);
-  }
-  const [pod] = named.filter(({ address }) => familyOf(address) === family);
-  if (pod !== undefined) return pod;
-  const what = named.length === 0 ? `no endpoint is a pod ${text}` : `pod ${text} has no ${family} address`;
-  throw new PointsmanError(
-    'USAGE',
-    `${what} (pods are known from targetRef in EndpointSlices); give its address instead`,
-  );
-}
-
-/** An address of this node sends from it; an endpoint on it comes by an interface that a detector of interfaces would know. */
-function guessInput(
-  source: IpAddress,
-  localAddresses: readonly IpAddress[],
-  { node, services }: ForwardingPlan,
-): PacketInput {
-  const plans = [...services.values()];
-  const isBound = plans.some(({ virtualServers }) =>
-    virtualServers.some(({ address }) => address === source),
-  );
-  if (isLoopback(source) || isBound || localAddresses.includes(source) || node.nodeIPs.includes(source))
-    return { from: 'node' };
-  const isHere = plans.some(({ localEndpoints }) => localEndpoints.some(({ address }) => address === source));
-  return { from: 'interface', interfaceName: isHere ? podInterface(node) : '' };
-}
-
-function podInterface({ localDetector }: NodeOptions): string {
-  switch (localDetector.kind) {
-    case 'bridge':
-      return localDetector.interfaceName;
-    case 'interfacePrefix':
-      return localDetector.prefix;
-    case 'none':
-    case 'cidr':
-      return '';
   }
 }

@@ -69,23 +69,22 @@ beforeAll(() => {
 });
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
-function explain(...args: string[]): { code: number | null; stdout: string; stderr: string } {
-  const { status, stdout, stderr } = spawnSync(
-    POINTSMAN,
-    [
-      'explain',
-      '--manifests',
-      folder,
-      '--config',
-      join(folder, 'config.conf'),
-      '--hostname-override',
-      'node1',
-      ...args,
-    ],
-    { encoding: 'utf8', timeout: 25_000 },
-  );
+interface Ended {
+  readonly code: number | null;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+function explainOnSomeNode(...args: string[]): Ended {
+  const files = ['--manifests', folder, '--config', join(folder, 'config.conf')];
+  const { status, stdout, stderr } = spawnSync(POINTSMAN, ['explain', ...files, ...args], {
+    encoding: 'utf8',
+    timeout: 25_000,
+  });
   return { code: status, stdout, stderr };
 }
+
+const explain = (...args: string[]): Ended => explainOnSomeNode('--hostname-override', 'node1', ...args);
 
 describe('pointsman explain', () => {
   it('tells who gets the packet of a pod, what is left out and who else asks for the frontend', () => {
@@ -131,10 +130,13 @@ describe('pointsman explain', () => {
     );
   });
 
-  it('says that another node handles the packets of a pod there', () => {
-    const { stdout } = explain('--from', 'pod/web-2', '--to', '10.96.0.1:80');
-    expect(stdout).toContain(
-      'Note: pod shop/web-2 runs on node node2, which is where its packets are handled',
+  it('asks the node of the pod, unless another one is named', () => {
+    const own = explainOnSomeNode('--from', 'pod/web-2', '--to', '10.96.0.1:80').stdout;
+    expect(own).toContain('10.96.0.1:80 on node2: forwarded');
+    expect(own).toMatch(/10\.244\.2\.1:8080 +weight 1 +local +masqueraded/);
+    expect(own).not.toContain('which is where its packets are handled');
+    expect(explain('--from', 'pod/web-2', '--to', '10.96.0.1:80').stdout).toContain(
+      'Note: pod shop/web-2 runs on node node2, which is where its packets are handled; this is what node1 does with them.\n',
     );
   });
 
