@@ -18,7 +18,8 @@ export default {
   tempDirName: 'mutation/temp',
   cleanTempDir: 'always',
   ignorePatterns: ['/dist', '/results', '/mutation/report'],
-  reporters: [...(process.stdout.isTTY ? ['progress'] : []), 'clear-text', 'json'],
+  // Where lines cannot be written over, a line every ten seconds.
+  reporters: [process.stdout.isTTY ? 'progress' : 'progress-append-only', 'clear-text', 'json'],
   clearTextReporter: { allowColor: false, allowEmojis: false, logTests: false, reportTests: false },
   jsonReporter: { fileName: 'mutation/report/mutation.json' },
   thresholds: { high: 95, low: PERCENT_WANTED, break: PERCENT_WANTED },
