@@ -23,6 +23,12 @@ test('a pod has the name of the reference and the first address in canonical for
 
 test.each<[string, object, object, string]>([
   ['of the slice, when the reference has none', { kind: 'Pod', name: 'a' }, { namespace: 'shop' }, 'shop'],
+  [
+    'of the slice, when that of the reference is empty',
+    { kind: 'Pod', name: 'a', namespace: '' },
+    { namespace: 'shop' },
+    'shop',
+  ],
   ['default, when the slice has none', { kind: 'Pod', name: 'a', namespace: null }, {}, 'default'],
   ['default, when that of the slice is none', { kind: 'Pod', name: 'a' }, { namespace: 'A B' }, 'default'],
 ])('the namespace is that %s', (_name, reference, metadata, namespace) => {
@@ -42,6 +48,10 @@ test.each<[string, unknown]>([
 ])('passed over: an endpoint with %s', (_name, endpoint) => {
   const known = pod({ kind: 'Pod', name: 'known' });
   expect(podsOf(slice([endpoint, known])).map(({ name }) => name)).toEqual(['known']);
+});
+
+test('endpoints that are no list hold no pod', () => {
+  for (const endpoints of [undefined, null, {}, 'web', 7]) expect(podsOf(slice(endpoints))).toEqual([]);
 });
 
 test('takes any value', () => {

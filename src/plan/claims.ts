@@ -69,10 +69,10 @@ export class Claims {
       const at = others.findIndex((one) => compareClaimants(next, one) < 0);
       others.splice(at < 0 ? others.length : at, 0, next);
     }
-    const [first] = others;
-    if (first === undefined) this.byClaim.delete(claim);
-    else this.byClaim.set(claim, others.length === 1 ? first : others);
-    if (owner?.key === first?.key) return;
+    // Somebody else wants it, so somebody is left.
+    const first = others[0] as Claimant;
+    this.byClaim.set(claim, others.length === 1 ? first : others);
+    if (owner?.key === first.key) return;
     // Everybody who claims it is concerned: whoever still does not have it loses to somebody else.
     for (const { key } of others) affected.add(key);
   }

@@ -91,10 +91,7 @@ function nodePortLoopbacks(
   const cidrs = cidrsOf('IPv4', settings.nodePortAddresses, facts.nodeIps);
   if (cidrs === 'all') return ['127.0.0.0/8' as Cidr];
   const loopbacks = facts.localAddresses.filter(
-    (address) =>
-      familyOf(address) === 'IPv4' &&
-      isLoopback(address) &&
-      cidrs.some((cidr) => cidrContains(cidr, address)),
+    (address) => isLoopback(address) && cidrs.some((cidr) => cidrContains(cidr, address)),
   );
   return [...new Set(loopbacks)].sort(compareIp).map((address) => `${address}/32` as Cidr);
 }

@@ -90,6 +90,21 @@ const OBJECTS: readonly ClusterObject[] = [
     ingress('198.51.100.6'),
   ),
   slice('ranged', [on(1, 7)]),
+  service('plain', '10.96.0.8', { ports: [{ port: 80 }] }, { metadata: { name: 'plain' } }),
+  service(
+    'flagged',
+    '10.96.0.9',
+    {},
+    {
+      metadata: {
+        name: 'flagged',
+        annotations: {
+          'pointsman.dev/scheduler': 'sh',
+          'pointsman.dev/scheduler-flags': 'sh-port,sh-fallback',
+        },
+      },
+    },
+  ),
   service('idle', '10.96.0.7'),
   slice('idle', [on(1, 8)], { 'pointsman.dev/weight': '0' }),
 ];
@@ -262,6 +277,24 @@ test('a target says why it sees the node instead of the client', () => {
     '10.244.2.1 ',
   ]);
   expect(texts(OUTSIDE, '10.96.0.1:80')).toEqual(['10.244.1.1 masqueraded', '10.244.2.1 masqueraded']);
+});
+
+test('a frontend says its port, affinity and flags only where there are some', () => {
+  const frontend = (to: string): string | undefined =>
+    describeSteps(trace(POD, to, NETWORK, NODE), NODE).find(({ step }) => step === 'frontend')?.text;
+  expect(frontend('10.96.0.8:80')).toBe('ClusterIP TCP 10.96.0.8:80 of Service default/plain, scheduler rr');
+  expect(frontend('10.96.0.9:80')).toBe(
+    'ClusterIP TCP 10.96.0.9:80 of Service default/flagged, port http, scheduler sh flag-1 flag-2',
+  );
+});
+
+test.each([
+  ['OtherNode', 'hints reserve it for other nodes'],
+  ['OtherZone', 'hints reserve it for other zones'],
+  ['TooMany', 'beyond the limit on endpoints of one port'],
+] as const)('an endpoint that is left out as %s', (reason, text) => {
+  const endpoint = { portName: '', protocol: 'TCP', address: address('10.244.1.1'), port: 80 } as const;
+  expect(describeLeftOut({ ...endpoint, policy: 'Cluster', reason })).toBe(text);
 });
 
 test('an endpoint that is left out says why', () => {
