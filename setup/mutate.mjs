@@ -11,7 +11,7 @@ const CONFIG = 'mutation/stryker.config.mjs';
 /** What may be mutated: a source of the two folders, no test; a range of lines may follow, as in ip.ts:10-20. */
 const TARGET = /^(src\/(?:model|plan)\/[a-z0-9-]+\.ts)(?::\d+-\d+)?$/;
 /** Long enough for all sources on two busy cores, where a mutant takes up to half a second and those that survive some seconds. */
-const RUN_TIMEOUT_MS = 3_600_000;
+const RUN_TIMEOUT_MS = 10_800_000;
 /** At the signal Stryker ends by itself, with the code that a shell would give. */
 const CODE_OF_SIGTERM = 143;
 
