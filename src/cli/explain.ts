@@ -2,14 +2,14 @@
 
 import { makeExplanation, type Explanation, type ExplanationOptions } from '../daemon/explanation.ts';
 import type { PacketSource } from '../daemon/packet-source.ts';
-import { openLog } from '../daemon/log.ts';
 import { PointsmanError } from '../model/errors.ts';
 import { formatEndpoint } from '../model/endpoints.ts';
 import { parseIp } from '../model/ip.ts';
 import { isDnsLabel, isDnsSubdomain, isInterfaceName } from '../model/names.ts';
 import { PROTOCOLS } from '../model/service-ports.ts';
 import { EXIT } from './exit-codes.ts';
-import { formatTable } from './output.ts';
+import { formatTable, print } from './output.ts';
+import { openStderrLog } from './stderr-log.ts';
 
 export interface ExplainOptions {
   readonly manifests: string;
@@ -26,11 +26,6 @@ export async function explainCommand(options: ExplainOptions): Promise<number> {
   const source = parseSource(options.from);
   const destination = parseDestination(options.to);
   const input = options.input === undefined ? null : parseInput(options.input);
-  const log = openLog({
-    write: (line) => process.stderr.write(`${line}\n`),
-    now: () => new Date(),
-    pid: process.pid,
-  });
   const explanation = await makeExplanation({
     manifests: options.manifests,
     configPath: options.config,
@@ -38,11 +33,9 @@ export async function explainCommand(options: ExplainOptions): Promise<number> {
     source,
     destination,
     input,
-    log,
+    log: openStderrLog(),
   });
-  process.stdout.write(
-    options.output === 'json' ? `${JSON.stringify(explanation, null, 2)}\n` : formatExplanation(explanation),
-  );
+  print(options.output, explanation, formatExplanation);
   return EXIT.GOOD;
 }
 

@@ -1,4 +1,4 @@
-// Text for people: tables with aligned columns, and the closing line of an error. No colours: output is piped and pasted.
+// What commands print: text for people (tables with aligned columns), or JSON for programs. No colours: output is piped and pasted.
 
 /** Columns aligned by spaces, the last one unpadded; each line ends with a newline; '' for no rows and no header. */
 export function formatTable(header: readonly string[], rows: readonly (readonly string[])[]): string {
@@ -18,4 +18,9 @@ export function formatTable(header: readonly string[], rows: readonly (readonly 
 export function count(number: number, singular: string, plural = `${singular}s`): string {
   if (number === 0) return `no ${plural}`;
   return number === 1 ? `1 ${singular}` : `${number.toLocaleString('en-US')} ${plural}`;
+}
+
+/** Prints a result as `-o` asks: in words, or as JSON with a line feed at its end. */
+export function print<T>(format: 'text' | 'json', value: T, formatText: (value: T) => string): void {
+  process.stdout.write(format === 'json' ? `${JSON.stringify(value, null, 2)}\n` : formatText(value));
 }

@@ -1,10 +1,10 @@
 // `pointsman plan`: what `run` would change, without changing it. Only text and exit codes: daemon/preview.ts does the work.
 
 import type { PlannedWrite } from '../backends/ipvs/recording-port.ts';
-import { openLog } from '../daemon/log.ts';
 import { makePreview, type Preview } from '../daemon/preview.ts';
 import { EXIT } from './exit-codes.ts';
-import { count } from './output.ts';
+import { count, print } from './output.ts';
+import { openStderrLog } from './stderr-log.ts';
 
 export interface PlanOptions {
   readonly manifests: string;
@@ -17,21 +17,14 @@ export interface PlanOptions {
 
 /** Prints the preview; exit 0, or with --detailed-exitcode 4 when something would change. */
 export async function planCommand(options: PlanOptions): Promise<number> {
-  const log = openLog({
-    write: (line) => process.stderr.write(`${line}\n`),
-    now: () => new Date(),
-    pid: process.pid,
-  });
   const preview = await makePreview({
     manifests: options.manifests,
     configPath: options.config,
     hostnameOverride: options.hostnameOverride,
     isFromEmpty: options.fromEmpty === true,
-    log,
+    log: openStderrLog(),
   });
-  process.stdout.write(
-    options.output === 'json' ? `${JSON.stringify(preview, null, 2)}\n` : formatPlan(preview),
-  );
+  print(options.output, preview, formatPlan);
   return options.detailedExitcode === true && preview.changes.length > 0 ? EXIT.CHANGES : EXIT.GOOD;
 }
 

@@ -1,10 +1,10 @@
 // `pointsman run`: the agent. Ends at SIGTERM or SIGINT and leaves forwarding as it is.
 
 import { Daemon } from '../daemon/daemon.ts';
-import { openLog } from '../daemon/log.ts';
 import { agentRoutes } from '../http/agent-routes.ts';
 import { serveAgentSocket } from '../http/agent-socket.ts';
 import { EXIT } from './exit-codes.ts';
+import { openStderrLog } from './stderr-log.ts';
 
 export interface RunOptions {
   readonly manifests: string;
@@ -17,12 +17,7 @@ export interface RunOptions {
 
 /** Runs until it is told to stop; with `once` until the first sync is done. Returns the exit code. */
 export async function runCommand(options: RunOptions): Promise<number> {
-  const log = openLog({
-    verbosity: options.v,
-    write: (line) => process.stderr.write(`${line}\n`),
-    now: () => new Date(),
-    pid: process.pid,
-  });
+  const log = openStderrLog(options.v);
   const daemon = await Daemon.open({
     manifests: options.manifests,
     configPath: options.config,

@@ -5,8 +5,9 @@ import { askAgent } from '../http/agent-socket.ts';
 import { PointsmanError } from '../model/errors.ts';
 import { parseServiceKey } from '../model/names.ts';
 import { formatProblem } from '../model/problem.ts';
+import { formatScheduling } from '../model/schedulers.ts';
 import { EXIT } from './exit-codes.ts';
-import { count, formatTable } from './output.ts';
+import { count, formatTable, print } from './output.ts';
 
 export interface StatusOptions {
   readonly socket: string;
@@ -19,9 +20,7 @@ export async function statusCommand(service: string | undefined, options: Status
     throw new PointsmanError('USAGE', `"${service}" is no Service; write namespace/name`);
   const query = service === undefined ? '' : `?${new URLSearchParams({ service }).toString()}`;
   const status = (await askAgent(options.socket, `/status${query}`)) as AgentStatus;
-  process.stdout.write(
-    options.output === 'json' ? `${JSON.stringify(status, null, 2)}\n` : formatStatus(status),
-  );
+  print(options.output, status, formatStatus);
   return status.isSynced ? EXIT.GOOD : EXIT.FAILED;
 }
 
@@ -64,11 +63,10 @@ function serviceRows({ service, virtualServers }: ServiceStatus): string[][] {
   if (virtualServers.length === 0) return [[service, '-', '', '', '', '', '', '']];
   return virtualServers.flatMap((virtualServer, i) => {
     const { protocol, address, scheduler, schedulerFlags, affinitySeconds, realServers } = virtualServer;
-    const persistence = affinitySeconds > 0 ? [`persistent ${affinitySeconds}`] : [];
     const head = [
       i === 0 ? service : '',
       `${protocol} ${address}`,
-      [scheduler, ...schedulerFlags, ...persistence].join(' '),
+      formatScheduling(scheduler, schedulerFlags, affinitySeconds),
     ];
     if (realServers.length === 0) return [[...head, '(none: connections are refused)', '', '', '', '']];
     return realServers.map((server, j) => [

@@ -4,13 +4,12 @@
 import { hostname } from 'node:os';
 import { formatManifestProblem, ManifestSource } from '../cluster/manifests.ts';
 import { PointsmanError } from '../model/errors.ts';
-import { formatEndpoint } from '../model/endpoints.ts';
 import { familyOf, type IpAddress } from '../model/ip.ts';
 import type { PodAddress } from '../model/pods.ts';
-import { formatProblem, type Problem } from '../model/problem.ts';
+import { formatProblem } from '../model/problem.ts';
 import { Snapshot } from '../model/snapshot.ts';
 import type { PacketInput } from '../plan/clients.ts';
-import { virtualServerId } from '../plan/ownership.ts';
+import { isLostTo, virtualServerId } from '../plan/ownership.ts';
 import type { ForwardingPlan, LeftOutEndpoint } from '../plan/plan.ts';
 import { compile } from '../plan/planner.ts';
 import { tracePacket, type Packet, type Target, type Trace } from '../plan/trace.ts';
@@ -90,13 +89,15 @@ export async function makeExplanation(options: ExplanationOptions): Promise<Expl
   const input = options.input ?? guessInput(address, localAddresses, plan);
   const trace = tracePacket(plan, { source: address, input, ...target });
   notes.push(...rivals(plan, trace), ...misnamedPorts(snapshot, trace));
-  const problems = [...snapshot.problems(), ...planProblems(plan, trace)];
+  const { service } = trace;
+  const ofObjects = snapshot.problems().filter(({ object }) => object === `Service ${service}`);
+  const ofPlan = service === null ? [] : (plan.services.get(service)?.problems ?? []);
   return {
     node: nodeName,
     packet: trace.packet,
     title: formatPacket(trace.packet),
     client: trace.client,
-    service: trace.service,
+    service,
     frontend: trace.frontend === null ? null : virtualServerId(trace.frontend),
     steps: describeSteps(trace, plan.node),
     verdict: trace.outcome.verdict,
@@ -107,7 +108,7 @@ export async function makeExplanation(options: ExplanationOptions): Promise<Expl
         : [],
     leftOut: trace.leftOut.map((each) => ({ ...each, text: describeLeftOut(each) })),
     notes,
-    problems: problems.filter(({ object }) => object === `Service ${trace.service}`).map(formatProblem),
+    problems: [...ofObjects, ...ofPlan].map(formatProblem),
   };
 }
 
@@ -116,19 +117,11 @@ function elsewhere({ namespace, name, nodeName }: PodAddress, asked: string): st
   return `pod ${namespace}/${name} runs on ${place}, which is where its packets are handled; this is what ${asked} does with them`;
 }
 
-function planProblems({ services }: ForwardingPlan, { service }: Trace): readonly Problem[] {
-  return [...services.values()].find(({ key }) => key === service)?.problems ?? [];
-}
-
 /** Services that ask for the same frontend and do not get it. */
 function rivals({ services }: ForwardingPlan, { packet, frontend, service }: Trace): string[] {
-  if (frontend === null) return [];
-  const claims = [
-    `${packet.protocol} ${formatEndpoint(packet.destination, packet.port)}`,
-    `${packet.protocol} ${frontend.family} *:${packet.port}`,
-  ];
-  const losers = [...services.values()].filter(({ lost }) =>
-    lost.some(({ id, owner }) => owner === service && claims.some((claim) => id.endsWith(` ${claim}`))),
+  if (frontend === null || service === null) return [];
+  const losers = [...services.values()].filter((plan) =>
+    isLostTo(plan, service, frontend, packet.destination),
   );
   return losers.map(({ key }) => `Service ${key} asks for this frontend, too, and does not get it`);
 }

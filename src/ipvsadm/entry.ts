@@ -3,6 +3,7 @@
 
 import type { DaemonRole, IpvsTimeouts } from '../kernel/ipvs-daemon-codec.ts';
 import {
+  SCHEDULER_FLAG_BITS,
   fullNetmask,
   PROTOCOL_NUMBER,
   SERVICE_FLAG,
@@ -38,7 +39,6 @@ const MAX_NAME_BYTES = 15;
 /** The original keeps this much of -b. */
 const MAX_FLAGS_LENGTH = 127;
 const INT_MAX = 0x7fffffff;
-const SCHEDULER_FLAG_BITS = [SERVICE_FLAG.SCHED1, SERVICE_FLAG.SCHED2, SERVICE_FLAG.SCHED3] as const;
 const TUNNEL_FLAG = { 'tun-nocsum': 0, 'tun-csum': 1, 'tun-remcsum': 2 } as const;
 
 const DAEMON_NUMBERS = {

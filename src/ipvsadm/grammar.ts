@@ -1,6 +1,8 @@
 // The command line of ipvsadm 1.31 as tables: commands, options, which go together, and their names in messages. Parsing, help,
 // completion and the manual page's test read them. Data only. Source: ipvsadm(8), measured with ipvsadm 1.31 (test/ipvsadm).
 
+import { FLAG_NAMES_BY_SCHEDULER } from '../model/schedulers.ts';
+
 /** Commands in the original's order; the name is the one in its messages. */
 export const COMMANDS = [
   'add-service',
@@ -284,11 +286,8 @@ export const TUNNEL_COMBINATIONS: Readonly<Record<'ipip' | 'gue' | 'gre', Combin
 };
 
 /** Flags of -b by scheduler flag bit (1 to 3). */
-export const SCHEDULER_FLAG_NAMES: Readonly<Record<string, readonly [string, string, string]>> = {
-  '': ['flag-1', 'flag-2', 'flag-3'],
-  sh: ['sh-fallback', 'sh-port', 'flag-3'],
-  mh: ['mh-fallback', 'mh-port', 'flag-3'],
-};
+export const SCHEDULER_FLAG_NAMES: Readonly<Record<string, readonly [string, string, string]>> =
+  FLAG_NAMES_BY_SCHEDULER;
 
 /** Largest timeout in seconds: 31 days. */
 export const MAX_TIMEOUT_SECONDS = 31 * 24 * 60 * 60;

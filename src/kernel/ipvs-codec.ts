@@ -37,6 +37,9 @@ export const SERVICE_FLAG = {
   SCHED3: 0x20,
 } as const;
 
+/** The bits of the three flags for schedulers, in their order. */
+export const SCHEDULER_FLAG_BITS = [SERVICE_FLAG.SCHED1, SERVICE_FLAG.SCHED2, SERVICE_FLAG.SCHED3] as const;
+
 /** Protocol numbers as the kernel uses them; IPVS accepts others and does nothing with them. */
 export const PROTOCOL_NUMBER = { TCP: 6, UDP: 17, SCTP: 132 } as const;
 

@@ -31,26 +31,48 @@ export function honoursWeights(scheduler: Scheduler): boolean {
   return scheduler !== 'rr' && scheduler !== 'lc' && scheduler !== 'dh';
 }
 
-/** The three flags that the kernel hands to a scheduler, in its order. */
-export type SchedulerFlag = 'flag-1' | 'flag-2' | 'flag-3';
-
 /**
- * The names of flags as `ipvsadm -b` takes them. `scheduler` is the only one for which the name means something; null: any.
- * fallback: try another server when the chosen one takes no connections; port: the client's port counts in the hash, too.
+ * The names of the three flags that the kernel hands to a scheduler, by scheduler and in the order of their bits, as `ipvsadm -b` takes
+ * them; '' for those without names of their own. fallback: try another server when the chosen one takes no connections; port: the
+ * client's port counts in the hash, too.
  */
-export const SCHEDULER_FLAG_NAMES = {
-  'flag-1': { flag: 'flag-1', scheduler: null },
-  'flag-2': { flag: 'flag-2', scheduler: null },
-  'flag-3': { flag: 'flag-3', scheduler: null },
-  'sh-fallback': { flag: 'flag-1', scheduler: 'sh' },
-  'sh-port': { flag: 'flag-2', scheduler: 'sh' },
-  'mh-fallback': { flag: 'flag-1', scheduler: 'mh' },
-  'mh-port': { flag: 'flag-2', scheduler: 'mh' },
-} as const satisfies Record<string, { readonly flag: SchedulerFlag; readonly scheduler: Scheduler | null }>;
-/** One of the names in SCHEDULER_FLAG_NAMES. */
-export type SchedulerFlagName = keyof typeof SCHEDULER_FLAG_NAMES;
+export const FLAG_NAMES_BY_SCHEDULER = {
+  '': ['flag-1', 'flag-2', 'flag-3'],
+  sh: ['sh-fallback', 'sh-port', 'flag-3'],
+  mh: ['mh-fallback', 'mh-port', 'flag-3'],
+} as const;
+/** One of the three flags. */
+export type SchedulerFlag = (typeof FLAG_NAMES_BY_SCHEDULER)[''][number];
+/** Any name of a flag. */
+export type SchedulerFlagName =
+  (typeof FLAG_NAMES_BY_SCHEDULER)[keyof typeof FLAG_NAMES_BY_SCHEDULER][number];
+
+/** What each name means. `scheduler` is the only one for which it means something; null: any. */
+export const SCHEDULER_FLAG_NAMES = meaningsOf();
+
+function meaningsOf(): Readonly<
+  Record<SchedulerFlagName, { readonly flag: SchedulerFlag; readonly scheduler: 'sh' | 'mh' | null }>
+> {
+  const { '': plain, ...named } = FLAG_NAMES_BY_SCHEDULER;
+  const meanings = new Map(plain.map((flag) => [flag as string, { flag, scheduler: null as string | null }]));
+  for (const [scheduler, names] of Object.entries(named))
+    names.forEach((name, index) => {
+      const flag = plain[index];
+      if (flag !== undefined && !meanings.has(name)) meanings.set(name, { flag, scheduler });
+    });
+  return Object.fromEntries(meanings) as ReturnType<typeof meaningsOf>;
+}
 
 /** True for a name in SCHEDULER_FLAG_NAMES. */
 export function isSchedulerFlagName(text: string): text is SchedulerFlagName {
   return Object.hasOwn(SCHEDULER_FLAG_NAMES, text);
+}
+
+/** "sh flag-2 persistent 60": how a virtual server chooses, as plans and status show it. */
+export function formatScheduling(
+  scheduler: string,
+  flags: readonly string[],
+  affinitySeconds: number,
+): string {
+  return [scheduler, ...flags, ...(affinitySeconds > 0 ? [`persistent ${affinitySeconds}`] : [])].join(' ');
 }

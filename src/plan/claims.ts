@@ -2,6 +2,7 @@
 // (an address, a set member). Small pure indexes that answer each change with its consequences; cost is that of the change.
 // They know nothing of what the texts mean: callers choose the spelling of claims and keys.
 
+import { isSameData } from '../model/equal.ts';
 import { compareText } from '../model/ip.ts';
 import type { ServiceKey } from '../model/names.ts';
 
@@ -27,6 +28,8 @@ export class Claims {
   set(key: ServiceKey, order: number, claims: readonly string[]): ServiceKey[] {
     const before = this.claimants.get(key);
     const next: Claimant = { key, order, claims: [...new Set(claims)] };
+    // Most changes of a Service concern its endpoints and leave its claims as they are.
+    if (isSameData(before, next)) return [];
     const affected = new Set<ServiceKey>();
     // All new claims are made before old ones are withdrawn, so that an owner that stays one is never seen to change.
     for (const claim of next.claims) this.replace(claim, before, next, affected);

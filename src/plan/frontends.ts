@@ -53,7 +53,7 @@ export function endpointPolicy(
 }
 
 /**
- * The frontends of a port in a family, in the order of compareFrontends. `chosen` says which endpoints each policy uses.
+ * The frontends of a port in a family, in no particular order (see compareFrontends). `chosen` says which endpoints each policy uses.
  *
  * | frontend                                 | pods               | this node          | outside            |
  * |------------------------------------------|--------------------|--------------------|--------------------|

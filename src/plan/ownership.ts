@@ -8,10 +8,9 @@ import type { Problem } from '../model/problem.ts';
 import type { HealthCheck, LostVirtualServer, NodeOptions, ServicePlan, VirtualServer } from './plan.ts';
 
 /** "ClusterIP TCP 10.96.0.1:443", "NodePort TCP IPv4 *:30080": what a virtual server is, unique in its Service. */
-export function virtualServerId({ kind, protocol, family, address, port }: VirtualServer): string {
-  return address === null
-    ? `${kind} ${protocol} ${family} *:${port}`
-    : `${kind} ${protocol} ${formatEndpoint(address, port)}`;
+export function virtualServerId(virtualServer: VirtualServer): string {
+  const { kind, address } = virtualServer;
+  return `${kind} ${address === null ? nodePortClaim(virtualServer) : claimOn(virtualServer, address)}`;
 }
 
 /** The addresses on which a virtual server answers, in the order of NodeOptions for a NodePort. */
@@ -52,6 +51,17 @@ function nodePortClaim({
 /** A health-check port is a node port of the agent's own, in every family. */
 function healthCheckClaims({ nodePort }: HealthCheck, { families }: NodeOptions): string[] {
   return families.map((family) => nodePortClaim({ protocol: 'TCP', family, port: nodePort }));
+}
+
+/** True when the Service of this plan asks for a frontend on an address, or for its node port, and another one owns it. */
+export function isLostTo(
+  { lost }: ServicePlan,
+  owner: ServiceKey,
+  frontend: VirtualServer,
+  address: IpAddress,
+): boolean {
+  const claims = [claimOn(frontend, address), nodePortClaim(frontend)];
+  return lost.some((each) => each.owner === owner && claims.some((claim) => each.id.endsWith(` ${claim}`)));
 }
 
 /**

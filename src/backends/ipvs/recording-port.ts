@@ -2,6 +2,7 @@
 // The backend cannot tell it from the real port, so what it records is what the agent would do.
 
 import type { Family, IpAddress } from '../../model/ip.ts';
+import { formatScheduling } from '../../model/schedulers.ts';
 import { formatOperationObject, type IpvsOperation } from '../../kernel/ipvs.ts';
 import { formatMember } from '../../kernel/ipset-codec.ts';
 import type { IpvsKernelPort, SetChange, KernelRules } from './port.ts';
@@ -138,8 +139,7 @@ function plannedIpvs(operation: IpvsOperation): PlannedWrite {
     case 'NEW_SERVICE':
     case 'SET_SERVICE': {
       const { scheduler, flags, timeoutSeconds } = operation.service;
-      const persistence = timeoutSeconds > 0 ? [`persistent ${timeoutSeconds}`] : [];
-      const detail = [scheduler, ...decodeSchedulerFlags(flags), ...persistence].join(' ');
+      const detail = formatScheduling(scheduler, decodeSchedulerFlags(flags), timeoutSeconds);
       return {
         kind: 'virtualServer',
         action: operation.op === 'NEW_SERVICE' ? 'add' : 'change',
