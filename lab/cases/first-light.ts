@@ -32,6 +32,10 @@ await traffic.serve(
 const reach = (options: Parameters<Traffic['connect']>[0]): ReturnType<Traffic['connect']> =>
   traffic.connect({ timeoutMs: 20_000, ...options });
 
+/** Which server answered how many TCP connections of the client outside. */
+const countsAt = async (address: string, port: number, count: number): Promise<unknown> =>
+  (await reach({ from: client, address, port, protocol: 'TCP', count })).counts;
+
 const results: Record<string, unknown> = {};
 
 // Somebody else's virtual servers: one that we do not need, one on a key that we do.
@@ -63,15 +67,7 @@ await agent.until('first sync', (status) => status.services.length > 0 && status
 results.secondSyncLog = agent.logText;
 results.stateAgain = dump();
 
-results.rr = (
-  await reach({
-    from: client,
-    address: net.node.ipv4,
-    port: PORTS.nodePort.TCP,
-    protocol: 'TCP',
-    count: 400,
-  })
-).counts;
+results.rr = await countsAt(net.node.ipv4, PORTS.nodePort.TCP, 400);
 const matrix: Record<string, unknown> = {};
 for (const family of FAMILIES) {
   for (const protocol of PROTOCOLS) {
@@ -118,23 +114,8 @@ results.newAddress = (
 tool('/usr/sbin/ip', ['addr', 'del', '192.168.50.77/24', 'dev', 'lan0']);
 await agent.until('no NodePorts on the address that went', (status) => !hasAddress('192.168.50.77:')(status));
 
-results.tuned = (
-  await reach({
-    from: client,
-    address: serviceAddress('tuned', 'IPv4'),
-    port: PORTS.service,
-    protocol: 'TCP',
-    count: 70,
-  })
-).counts;
-const affinity = await reach({
-  from: client,
-  address: serviceAddress('sticky', 'IPv4'),
-  port: PORTS.service,
-  protocol: 'TCP',
-  count: 20,
-});
-results.affinity = affinity.counts;
+results.tuned = await countsAt(serviceAddress('tuned', 'IPv4'), PORTS.service, 70);
+results.affinity = await countsAt(serviceAddress('sticky', 'IPv4'), PORTS.service, 20);
 results.noEndpoints = await traffic
   .connect({
     from: client,
@@ -157,15 +138,7 @@ await agent.until(
       virtualServers.every(({ scheduler }) => scheduler === (service === 'default/tuned' ? 'wrr' : 'sh')),
     ),
 );
-results.sh = (
-  await reach({
-    from: client,
-    address: net.node.ipv4,
-    port: PORTS.nodePort.TCP,
-    protocol: 'TCP',
-    count: 40,
-  })
-).counts;
+results.sh = await countsAt(net.node.ipv4, PORTS.nodePort.TCP, 40);
 writeFileSync(CONFIG, config('rr'));
 await agent.until('scheduler rr', (status) => status.scheduler === 'rr');
 
@@ -187,27 +160,11 @@ await agent.until('one endpoint less', (status) =>
       ),
   ),
 );
-results.threeServers = (
-  await reach({
-    from: client,
-    address: serviceAddress('web', 'IPv4'),
-    port: PORTS.service,
-    protocol: 'TCP',
-    count: 30,
-  })
-).counts;
+results.threeServers = await countsAt(serviceAddress('web', 'IPv4'), PORTS.service, 30);
 
 // A kill leaves forwarding as it is; the next agent adopts it.
 results.killed = await agent.stop('SIGKILL');
-results.afterKill = (
-  await reach({
-    from: client,
-    address: serviceAddress('web', 'IPv4'),
-    port: PORTS.service,
-    protocol: 'TCP',
-    count: 30,
-  })
-).counts;
+results.afterKill = await countsAt(serviceAddress('web', 'IPv4'), PORTS.service, 30);
 results.planAfterKill = pointsman(['plan', ...ARGS, '-o', 'json', '--detailed-exitcode']);
 
 tool('/sbin/ipvsadm', ['-D', '-t', `${serviceAddress('foreign', 'IPv4')}:80`]);
