@@ -33,6 +33,7 @@ function makeAgent(port: IpvsKernelPort): Agent {
     strictArp: false,
     timeouts: {},
     masqueradeMark: 0x4000,
+    excludeCIDRs: [],
     now: () => performance.now(),
     pace,
   };

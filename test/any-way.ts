@@ -1,77 +1,231 @@
-// The property that holds the IPVS backend together: any way to a plan, with refusals and lost answers on it, ends in the same kernel
-// state as from scratch.
+// The properties that hold the IPVS backend together, on the stateful fake kernel, through the agent, with random objects:
+//  - any way to the facts, with refusals and lost answers anywhere on it, ends in the same kernel state as from scratch, and then nothing is
+//    left to do;
+//  - on the way nothing leaks, after every single write;
+//  - whatever somebody else changes in what is ours is put right by one comparison of the table, and a second one finds nothing.
 
 import fc from 'fast-check';
 import { expect } from 'vitest';
-import { serviceKey } from '../src/model/names.ts';
-import type { ServicePlan } from '../src/plan/plan.ts';
-import { change, plan, started } from './ipvs-plans.ts';
+import type { ClusterEvent } from '../src/model/objects.ts';
+import { compile } from '../src/plan/planner.ts';
+import type { NodeOptions } from '../src/plan/plan.ts';
+import { address } from './addresses.ts';
+import { clusterEvents, nodeOptions } from './arbitraries.ts';
+import { FakeIpvsKernel } from './fake-ipvs-kernel.ts';
+import { makeAgent } from './in-memory-agent.ts';
+import { expectNoLeak, restrictionsOf, unite, type Restrictions } from './leaks.ts';
 
+/** Retries after which everything must be in place; each fault strikes once or twice. */
+const MAX_RETRIES = 8;
+const FAMILIES: NodeOptions['families'] = ['IPv4', 'IPv6'];
+
+const node = nodeOptions.map((options): NodeOptions => ({ ...options, families: FAMILIES }));
+const fault = fc.record({
+  verb: fc.constantFrom(
+    ...['', '', 'NEW_SERVICE', 'NEW_DEST', 'SET_', 'DEL_SERVICE', 'DEL_DEST'],
+    ...[
+      'ADD ',
+      'ADD POINTSMAN',
+      'ADD KUBE-LOAD-BALANCER-FW',
+      'DEL ',
+      'BIND',
+      'UNBIND',
+      'RESTORE',
+      'lost answer',
+    ],
+  ),
+  skip: fc.nat({ max: 6 }),
+  times: fc.integer({ min: 1, max: 2 }),
+});
+const step = fc.record({
+  events: fc.oneof(
+    { weight: 4, arbitrary: clusterEvents.map((events) => events.slice(0, 5)) },
+    {
+      weight: 1,
+      arbitrary: fc.constant<ClusterEvent[]>([]),
+    },
+  ),
+  node: fc.option(node, { freq: 4 }),
+  fault,
+});
+
+function addFault(
+  kernel: FakeIpvsKernel,
+  { verb, skip, times }: { verb: string; skip: number; times: number },
+): void {
+  if (verb === 'lost answer') kernel.losesNextAnswer = true;
+  else if (verb !== '')
+    kernel.faults.push({ matches: (write) => write.startsWith(verb), errno: 'ENOMEM', times, skip });
+}
+
+/** An agent on a fake kernel, and the way to let it sync until everything is in place. */
+function start(first: NodeOptions) {
+  const kernel = new FakeIpvsKernel();
+  const { agent, backend } = makeAgent(kernel, first);
+  agent.setComplete();
+  return {
+    kernel,
+    agent,
+    backend,
+    plans: (options: NodeOptions): Restrictions =>
+      restrictionsOf(compile(agent.snapshot, options).services.values()),
+    settle: async (): Promise<void> => {
+      let { needsRetry } = await agent.sync('request');
+      for (let retry = 0; needsRetry && retry < MAX_RETRIES; retry++)
+        ({ needsRetry } = await agent.sync('retry'));
+      expect(
+        needsRetry,
+        [agent.status.lastError, ...backend.failedOperations().map(({ message }) => message)].join(),
+      ).toBe(false);
+    },
+  };
+}
+
+async function freshState(events: readonly ClusterEvent[], options: NodeOptions): Promise<string> {
+  const { kernel, agent, settle } = start(options);
+  agent.onEvents(events);
+  await settle();
+  return kernel.dump();
+}
+
+/** Property: see above, first and second. */
 export async function assertAnyWayEndsTheSame(numRuns: number): Promise<void> {
-  const spec = fc.record({
-    address: fc.constantFrom('172.30.0.1', '172.30.0.2', 'fd96::1', undefined),
-    nodePort: fc.constantFrom(30001, 30002),
-    protocol: fc.constantFrom('TCP' as const, 'UDP' as const, 'SCTP' as const),
-    scheduler: fc.constantFrom('rr', 'sh', 'mh'),
-    affinitySeconds: fc.constantFrom(0, 60),
-  });
-  const endpoints = fc.uniqueArray(fc.constantFrom('1', '2', '3'), { maxLength: 3 });
-  const step = fc.record({
-    name: fc.constantFrom('a', 'b', 'c'),
-    specs: fc.option(fc.array(fc.tuple(spec, endpoints), { maxLength: 3 })),
-    fault: fc.constantFrom('', 'NEW', 'ADD', 'BIND', 'DEL', 'UNBIND', 'lost answer'),
-  });
   await fc.assert(
-    fc.asyncProperty(fc.array(step, { maxLength: 6 }), async (steps) => {
-      const { kernel, backend } = await started();
-      const plans = new Map<string, ServicePlan>();
-      for (const { name, specs, fault } of steps) {
-        const key = serviceKey('default', name);
-        const next =
-          specs === null
-            ? null
-            : plan(
-                name,
-                distinct(specs).map(([each, hosts]) => ({
-                  ...(each.address === undefined ? { nodePort: each.nodePort } : { address: each.address }),
-                  protocol: each.protocol,
-                  scheduler: each.scheduler,
-                  affinitySeconds: each.affinitySeconds,
-                  endpoints: hosts.map((host) =>
-                    each.address?.includes(':') ? `fd10::${host}` : `10.0.0.${host}`,
-                  ),
-                })),
-                name.charCodeAt(0),
-              );
-        if (next === null) plans.delete(name);
-        else plans.set(name, next);
-        if (fault === 'lost answer') kernel.losesNextAnswer = true;
-        else if (fault !== '')
-          kernel.faults.push({ matches: (write) => write.startsWith(fault), errno: 'ENOMEM', times: 1 });
-        let report = await backend.apply(change([next ?? key]));
+    fc.asyncProperty(node, fc.array(step, { minLength: 1, maxLength: 5 }), async (first, steps) => {
+      let current = first;
+      const { kernel, agent, plans, settle } = start(current);
+      const history: ClusterEvent[] = [];
+      let before = plans(current);
+      for (const { events, node: next, fault: broken } of steps) {
+        agent.onEvents(events);
+        history.push(...events);
+        current = next ?? current;
+        agent.setNode(current);
+        const after = plans(current);
+        const permitted = unite([before, after]);
+        kernel.onWrite = () => expectNoLeak(kernel, permitted);
+        addFault(kernel, broken);
+        await settle();
         kernel.faults.length = 0;
         kernel.losesNextAnswer = false;
-        for (let i = 0; report.failed.length + report.leftovers.length > 0 && i < 3; i++)
-          report = await backend.retry(report.failed);
-        expect(report.failed).toEqual([]);
+        before = after;
       }
-      const clean = await started(...plans.values());
-      // Rules stay for sets that became empty only until the next apply: both kernels get one.
-      await clean.backend.apply(change([]));
-      await backend.apply(change([]));
-      expect(kernel.dump()).toBe(clean.kernel.dump());
+      kernel.writes = [];
+      agent.setSettingsChanged();
+      await settle();
+      expect(kernel.writes).toEqual([]);
+      expect(kernel.dump()).toBe(await freshState(history, current));
     }),
     { numRuns },
   );
 }
 
-/** One entry per frontend: the API and the compiler never give two of the same. */
-function distinct<T extends { address: string | undefined; nodePort: number; protocol: string }, U>(
-  specs: readonly (readonly [T, U])[],
-): (readonly [T, U])[] {
-  return [
-    ...new Map(
-      specs.map((each) => [`${each[0].address ?? each[0].nodePort} ${each[0].protocol}`, each]),
-    ).values(),
-  ];
+const interference = fc.record({
+  what: fc.constantFrom(
+    'service',
+    'settings',
+    'server',
+    'weight',
+    'newServer',
+    'member',
+    'newMember',
+    'address',
+    'link',
+    'rule',
+    'set',
+  ),
+  which: fc.nat(),
+});
+
+/** Somebody else changes something that is ours. */
+function interfere(kernel: FakeIpvsKernel, what: string, which: number): void {
+  const pick = <T>(all: Iterable<T>): T | undefined => {
+    const list = [...all];
+    return list[which % Math.max(1, list.length)];
+  };
+  const service = pick(kernel.table.values());
+  const server = pick(service?.destinations.entries() ?? []);
+  const set = pick(kernel.sets.entries());
+  switch (what) {
+    case 'service':
+      kernel.table.delete(pick(kernel.table.keys()) ?? '');
+      break;
+    case 'settings':
+      if (service !== undefined)
+        service.service = { ...service.service, scheduler: 'wlc', timeoutSeconds: 77 };
+      break;
+    case 'server':
+      if (server !== undefined) service?.destinations.delete(server[0]);
+      break;
+    case 'weight':
+      if (server !== undefined)
+        service?.destinations.set(server[0], { ...server[1], weight: 0, upperThreshold: 5 });
+      break;
+    case 'newServer':
+      service?.destinations.set('10.9.9.9:9', {
+        ...{ address: address('10.9.9.9'), port: 9, forwarding: 'masquerade' },
+        ...{ weight: 1, upperThreshold: 0, lowerThreshold: 0 },
+      });
+      break;
+    case 'member':
+      set?.[1].delete(pick(set[1].keys()) ?? '');
+      break;
+    case 'newMember':
+      kernel.sets
+        .get('KUBE-CLUSTER-IP')
+        ?.set('10.9.9.9,tcp:9', { address: address('10.9.9.9'), protocol: 6, port: 9 });
+      break;
+    case 'set':
+      if (set !== undefined) {
+        kernel.sets.delete(set[0]);
+        kernel.headers.delete(set[0]);
+      }
+      break;
+    case 'address':
+      if (kernel.addresses !== null) kernel.addresses.delete(pick(kernel.addresses) ?? address('192.0.2.1'));
+      break;
+    case 'link':
+      kernel.addresses = null;
+      break;
+    case 'rule':
+      kernel.changeRules(which % 2 === 0 ? 'IPv4' : 'IPv6', which % 3 === 0 ? 'nat' : 'filter', (chains) => {
+        const chain = pick(chains.entries());
+        if (chain === undefined) return;
+        if (which % 5 === 0) chains.delete(chain[0]);
+        else chain[1].splice(which % Math.max(1, chain[1].length), 1);
+      });
+      break;
+  }
+}
+
+/** Property: see above, third. */
+export async function assertDriftIsRepaired(numRuns: number): Promise<void> {
+  await fc.assert(
+    fc.asyncProperty(
+      node,
+      clusterEvents,
+      fc.array(interference, { minLength: 1, maxLength: 4 }),
+      async (options, events, changes) => {
+        const { kernel, agent, backend, settle } = start(options);
+        agent.onEvents(events);
+        await settle();
+        const wanted = kernel.dump();
+        const compare = async (): Promise<void> => {
+          for (let slices = 0; !(await backend.verifier.checkSlice()); slices++)
+            expect(slices).toBeLessThan(10_000);
+        };
+        for (const { what, which } of changes) interfere(kernel, what, which);
+        const isChanged = kernel.dump() !== wanted;
+        await compare();
+        expect(kernel.dump()).toBe(wanted);
+        if (isChanged) expect(backend.verifier.repairs.total).toBeGreaterThan(0);
+        const { total } = backend.verifier.repairs;
+        kernel.writes = [];
+        await compare();
+        await backend.verifier.checkContainers();
+        expect([kernel.writes, backend.verifier.repairs.total]).toEqual([[], total]);
+      },
+    ),
+    { numRuns },
+  );
 }

@@ -223,6 +223,7 @@ export const nodeOptions: fc.Arbitrary<NodeOptions> = fc.record({
     [address('192.168.50.11'), address('192.168.60.11'), address('2001:db8::1')],
   ),
   nodePortLoopbacks: fc.constantFrom([], [cidr('127.0.0.0/8')]),
+  localAddresses: fc.constantFrom([], [address('192.168.50.11'), address('198.51.100.1')]),
   allowsExternalIPs: mostly(fc.constant(true), false),
   otherFamilySourceRanges: fc.constantFrom('Allow', 'Deny'),
   scheduler: fc.constantFrom('rr', 'wrr', 'mh'),

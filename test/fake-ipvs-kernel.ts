@@ -5,13 +5,16 @@ import { KernelError, PointsmanError } from '../src/model/errors.ts';
 import type { Family, IpAddress } from '../src/model/ip.ts';
 import type {
   AddressFailure,
+  BindOutcome,
   IpvsKernelPort,
   MemberFailure,
   SetChange,
+  SetHeader,
   KernelRules,
 } from '../src/backends/ipvs/port.ts';
+import type { IpvsTimeouts } from '../src/kernel/ipvs-daemon-codec.ts';
 import type { Table } from '../src/backends/ipvs/render-rules.ts';
-import { kernelSetName, type SetName } from '../src/backends/ipvs/sets.ts';
+import { kernelSetName, maxMembersOf, SETS, type SetName } from '../src/backends/ipvs/sets.ts';
 import { formatMember, type SetMember } from '../src/kernel/ipset-codec.ts';
 import { formatOperationObject, type IpvsFailure, type IpvsOperation } from '../src/kernel/ipvs.ts';
 import {
@@ -27,11 +30,17 @@ interface FakeService {
   readonly destinations: Map<string, IpvsDestination>;
 }
 
-const ERRNO = { EEXIST: 17, ESRCH: 3, ENOENT: 2, ENOMEM: 12 } as const;
+const ERRNO = { EEXIST: 17, ESRCH: 3, ENOENT: 2, ENOMEM: 12, ENODEV: 19, IPSET_ERR_HASH_FULL: 4352 } as const;
 
 export class FakeIpvsKernel implements IpvsKernelPort {
   readonly table = new Map<string, FakeService>();
   readonly sets = new Map<string, Map<string, SetMember>>();
+  readonly headers = new Map<string, Pick<SetHeader, 'type' | 'family' | 'maxMembers'>>();
+  /** Services in one piece of a listing. */
+  pieceSize = 3;
+  private connectionTimeouts: IpvsTimeouts = { tcpSeconds: 900, tcpFinSeconds: 120, udpSeconds: 300 };
+  /** Counts every change of rules, by whomever. */
+  private readonly generations = new Map<Family, number>();
   private readonly chainsOfTables = new Map<string, Map<string, string[]>>();
   readonly switches = new Map<string, string>([['kernel/osrelease', '6.1.0']]);
   addresses: Set<IpAddress> | null = null;
@@ -44,13 +53,18 @@ export class FakeIpvsKernel implements IpvsKernelPort {
     readonly matches: (write: string) => boolean;
     readonly errno: keyof typeof ERRNO;
     times: number;
+    /** So many that match pass before. */
+    skip?: number;
   }[] = [];
+  /** Called after each single change of the state by a write of the backend. */
+  onWrite: () => void = () => {};
   /** Once set, the next batch is applied but its answer is lost. */
   losesNextAnswer = false;
 
   private refuse(write: string): keyof typeof ERRNO | undefined {
     const fault = this.faults.find((each) => each.times > 0 && each.matches(write));
     if (fault === undefined) return undefined;
+    if (fault.skip !== undefined && fault.skip-- > 0) return undefined;
     fault.times--;
     return fault.errno;
   }
@@ -58,6 +72,16 @@ export class FakeIpvsKernel implements IpvsKernelPort {
   async services(): Promise<IpvsService[]> {
     this.lists.push('services');
     return [...this.table.values()].map(({ service }) => service);
+  }
+
+  /** A piece shows the table of when the one before it was taken, as the kernel's do. */
+  async *servicePieces(): AsyncGenerator<IpvsService[]> {
+    this.lists.push('service pieces');
+    for (let at = 0; at < this.table.size; at += this.pieceSize) {
+      const piece = [...this.table.values()].slice(at, at + this.pieceSize).map(({ service }) => service);
+      await Promise.resolve();
+      yield piece;
+    }
   }
 
   service(key: ServiceKey): IpvsService | undefined {
@@ -69,14 +93,24 @@ export class FakeIpvsKernel implements IpvsKernelPort {
     return [...(this.table.get(formatServiceKey(key))?.destinations.values() ?? [])].reverse();
   }
 
-  timeouts(): { tcpSeconds: number; tcpFinSeconds: number; udpSeconds: number } {
-    return { tcpSeconds: 900, tcpFinSeconds: 120, udpSeconds: 300 };
+  timeouts(): IpvsTimeouts {
+    return this.connectionTimeouts;
   }
 
   async setMembers(set: SetName, family: Family): Promise<SetMember[] | null> {
     this.lists.push(`set ${kernelSetName(set, family)}`);
     const members = this.sets.get(kernelSetName(set, family));
     return members === undefined ? null : [...members.values()];
+  }
+
+  async setHeaders(): Promise<Map<string, SetHeader>> {
+    this.lists.push('set headers');
+    return new Map(
+      [...this.headers].map(([name, header]) => [
+        name,
+        { ...header, members: this.sets.get(name)?.size ?? 0 },
+      ]),
+    );
   }
 
   async boundAddresses(): Promise<IpAddress[] | null> {
@@ -87,6 +121,21 @@ export class FakeIpvsKernel implements IpvsKernelPort {
   async rules(family: Family): Promise<KernelRules> {
     this.lists.push(`rules ${family}`);
     return new Map((['nat', 'filter'] as const).map((table) => [table, new Map(this.chains(family, table))]));
+  }
+
+  rulesFingerprint(family: Family): string {
+    return String(this.generations.get(family) ?? 0);
+  }
+
+  /** Somebody else writes rules: `change` gets the chains of a table. */
+  changeRules(family: Family, table: Table, change: (chains: Map<string, string[]>) => void): void {
+    change(this.chains(family, table));
+    this.generations.set(family, (this.generations.get(family) ?? 0) + 1);
+  }
+
+  /** The rules of one chain; empty when there is none. */
+  chain(family: Family, table: Table, name: string): readonly string[] {
+    return this.chains(family, table).get(name) ?? [];
   }
 
   private chains(family: Family, table: Table): Map<string, string[]> {
@@ -110,6 +159,7 @@ export class FakeIpvsKernel implements IpvsKernelPort {
       const write = `${operation.op} ${formatOperationObject(operation)}`;
       this.writes.push(write);
       const errno = this.refuse(write) ?? this.applyOne(operation);
+      this.onWrite();
       if (errno !== undefined) {
         failures.push({
           operation,
@@ -125,6 +175,10 @@ export class FakeIpvsKernel implements IpvsKernelPort {
   }
 
   private applyOne(operation: IpvsOperation): keyof typeof ERRNO | undefined {
+    if (operation.op === 'SET_CONFIG') {
+      this.connectionTimeouts = { ...this.connectionTimeouts, ...operation.timeouts };
+      return undefined;
+    }
     if (!('service' in operation) || operation.service === null) return undefined;
     const id = formatServiceKey(operation.service);
     const found = this.table.get(id);
@@ -158,8 +212,31 @@ export class FakeIpvsKernel implements IpvsKernelPort {
   }
 
   async createSet(set: SetName, family: Family): Promise<void> {
-    this.writes.push(`CREATE ${kernelSetName(set, family)}`);
-    this.sets.set(kernelSetName(set, family), new Map());
+    const name = kernelSetName(set, family);
+    this.write(`CREATE ${name}`);
+    if (this.sets.has(name)) return;
+    const isBitmap = SETS[set].type === 'bitmap:port';
+    this.sets.set(name, new Map());
+    this.headers.set(name, {
+      type: SETS[set].type,
+      family: isBitmap ? null : family,
+      maxMembers: isBitmap ? null : maxMembersOf(set),
+    });
+  }
+
+  async growSet(set: SetName, family: Family, maxMembers: number): Promise<void> {
+    const name = kernelSetName(set, family);
+    this.write(`GROW ${name}`);
+    const header = this.headers.get(name);
+    if (header === undefined) throw new KernelError('ipset swap', name, ERRNO.ENOENT, 'ENOENT');
+    this.headers.set(name, { ...header, maxMembers });
+  }
+
+  /** Writes down a request that fails as a whole when a fault matches. */
+  private write(write: string): void {
+    this.writes.push(write);
+    const errno = this.refuse(write);
+    if (errno !== undefined) throw new KernelError(write.split(' ')[0] ?? '', write, ERRNO[errno], errno);
   }
 
   async addMembers(changes: readonly SetChange[]): Promise<MemberFailure[]> {
@@ -183,9 +260,13 @@ export class FakeIpvsKernel implements IpvsKernelPort {
       for (const member of members) {
         const write = `${verb} ${name} ${formatMember(member)}`;
         this.writes.push(write);
-        const errno = this.refuse(write);
-        if (errno === undefined) change(held, formatMember(member), member);
-        else
+        const room = this.headers.get(name)?.maxMembers ?? Number.POSITIVE_INFINITY;
+        const isFull = verb === 'ADD' && !held.has(formatMember(member)) && held.size >= room;
+        const errno = this.refuse(write) ?? (isFull ? 'IPSET_ERR_HASH_FULL' : undefined);
+        if (errno === undefined) {
+          change(held, formatMember(member), member);
+          this.onWrite();
+        } else
           failures.push({
             set,
             family,
@@ -198,12 +279,16 @@ export class FakeIpvsKernel implements IpvsKernelPort {
   }
 
   async createLink(): Promise<void> {
-    this.writes.push('LINK kube-ipvs0');
+    this.write('LINK kube-ipvs0');
     this.addresses ??= new Set();
   }
 
-  async bind(addresses: readonly IpAddress[]): Promise<AddressFailure[]> {
-    return this.changeAddresses('BIND', addresses, (address) => this.addresses?.add(address));
+  async bind(addresses: readonly IpAddress[]): Promise<BindOutcome> {
+    const present = addresses.filter((address) => this.addresses?.has(address));
+    return {
+      failures: this.changeAddresses('BIND', addresses, (address) => this.addresses?.add(address)),
+      present,
+    };
   }
 
   async unbind(addresses: readonly IpAddress[]): Promise<AddressFailure[]> {
@@ -219,15 +304,20 @@ export class FakeIpvsKernel implements IpvsKernelPort {
     for (const address of addresses) {
       const write = `${verb} ${address}`;
       this.writes.push(write);
-      const errno = this.refuse(write);
-      if (errno === undefined) change(address);
-      else failures.push({ address, error: new KernelError(verb, address, ERRNO[errno], errno) });
+      const errno = this.refuse(write) ?? (this.addresses === null ? 'ENODEV' : undefined);
+      if (errno === undefined) {
+        change(address);
+        this.onWrite();
+      } else failures.push({ address, error: new KernelError(verb, address, ERRNO[errno], errno) });
     }
     return failures;
   }
 
   async restoreRules(family: Family, text: string): Promise<void> {
     this.writes.push(`RESTORE ${family}`);
+    if (this.refuse(`RESTORE ${family}`) !== undefined)
+      throw new PointsmanError('TOOL_FAILED', `iptables-restore of family ${family} failed (injected)`);
+    this.generations.set(family, (this.generations.get(family) ?? 0) + 1);
     let table: Table = 'nat';
     for (const line of text.split('\n')) {
       const [word = '', chain = '', ...rest] = line.split(' ');
@@ -240,6 +330,7 @@ export class FakeIpvsKernel implements IpvsKernelPort {
           ...(this.chains(family, table).get(chain) ?? []),
         ]);
     }
+    this.onWrite();
   }
 
   writeSysctl(path: string, value: string): void {

@@ -51,6 +51,7 @@ export function makeAgent(port: IpvsKernelPort, node: NodeOptions): StartedAgent
     strictArp: false,
     timeouts: {},
     masqueradeMark: 0x4000,
+    excludeCIDRs: [],
     now: () => 0,
     pace: () => Promise.resolve(),
   });

@@ -2,7 +2,8 @@
 
 import { FakeIpvsKernel } from './fake-ipvs-kernel.ts';
 import type { PlanChange } from '../src/backends/backend.ts';
-import { IpvsBackend, type IpvsSettings } from '../src/backends/ipvs/backend.ts';
+import { IpvsBackend } from '../src/backends/ipvs/backend.ts';
+import type { IpvsSettings } from '../src/backends/ipvs/settings.ts';
 import type { IpvsService } from '../src/kernel/ipvs-codec.ts';
 import { parseIp, type Family, type IpAddress } from '../src/model/ip.ts';
 import { serviceKey, type ServiceKey } from '../src/model/names.ts';
@@ -24,6 +25,7 @@ export const SETTINGS: IpvsSettings = {
   strictArp: false,
   timeouts: {},
   masqueradeMark: 0x4000,
+  excludeCIDRs: [],
   now: () => 0,
   pace: () => Promise.resolve(),
 };

@@ -10,6 +10,7 @@ export const PLAIN_NODE: NodeOptions = {
   zone: '',
   families: ['IPv4', 'IPv6'],
   nodeIPs: [],
+  localAddresses: [],
   nodePortAddresses: [],
   nodePortLoopbacks: [],
   allowsExternalIPs: true,

@@ -28,6 +28,8 @@ export interface ApplyReport {
   readonly failed: readonly ServiceKey[];
   /** Objects that no Service wants any more and that could not be removed; `retry` tries again. Sorted. */
   readonly leftovers: readonly string[];
+  /** What failed and concerns no single Service (rules of a family, a set that cannot grow); `retry` tries again. Sorted. */
+  readonly nodeFailures: readonly string[];
   readonly durationMs: number;
 }
 

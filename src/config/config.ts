@@ -65,7 +65,7 @@ export interface Config {
     readonly scheduler: Scheduler;
     readonly excludeCIDRs: readonly Cidr[];
     readonly strictARP: boolean;
-    /** 0 = leave as the kernel has it; so with the next two. */
+    /** 0 = nothing said: 9,000 in place of the kernel's own 900, any other value is left. For the next two, 0 = leave. */
     readonly tcpTimeoutSeconds: number;
     readonly tcpFinTimeoutSeconds: number;
     readonly udpTimeoutSeconds: number;
@@ -82,6 +82,8 @@ export interface Config {
   readonly clusterCIDRs: { readonly ipv4: Cidr | null; readonly ipv6: Cidr | null };
   /** Who may use load-balancer IPs of a family for which source ranges are given only in the other. */
   readonly otherFamilySourceRanges: 'Allow' | 'Deny';
+  /** Whether the kernel keeps counters and rates of virtual and real servers; Auto: off only where that would delay packets. */
+  readonly estimation: 'Auto' | 'On' | 'Off';
   /** Where NodePorts answer; [] = on all addresses, 'primary' = on the Node's own. */
   readonly nodePortAddresses: readonly Cidr[] | 'primary';
   /** -1000 to 1000. */

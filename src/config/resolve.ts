@@ -76,6 +76,7 @@ export function resolveConfig(fields: ParsedFields): {
     detectLocal: readDetectLocal(fields, detectLocalMode, clusterCIDRs, findings),
     clusterCIDRs,
     otherFamilySourceRanges: fields.pointsman.otherFamilySourceRanges,
+    estimation: fields.pointsman.estimation,
     nodePortAddresses: readNodePortAddresses(fields, findings),
     oomScoreAdj: fields.oomScoreAdj,
     configSyncPeriodMs: toMs(fields.configSyncPeriod),

@@ -132,6 +132,7 @@ export const FIELDS = {
   configSyncPeriod: duration('15m', true),
   pointsman: {
     otherFamilySourceRanges: withDefault(z.enum(['Allow', 'Deny'], 'use Allow or Deny'), 'Allow' as const),
+    estimation: withDefault(z.enum(['Auto', 'On', 'Off'], 'use Auto, On or Off'), 'Auto' as const),
   },
   portRange: ignored(),
   windowsRunAsService: ignored(),

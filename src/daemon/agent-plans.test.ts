@@ -50,7 +50,7 @@ it('hands over plans for one node at a time, also when it changes while they are
     apply: ({ node, services }) => {
       for (const [key, plan] of services)
         handed.push(`${key} ${plan?.virtualServers[0]?.scheduler} for ${node.scheduler}`);
-      return Promise.resolve({ operations: 0, failed: [], leftovers: [], durationMs: 0 });
+      return Promise.resolve({ operations: 0, failed: [], leftovers: [], nodeFailures: [], durationMs: 0 });
     },
     retry: () => Promise.reject(new Error('nothing failed')),
     problems: () => new Map(),

@@ -7,7 +7,7 @@ import type { ServiceKey } from '../model/names.ts';
 import type { ClusterEvent } from '../model/objects.ts';
 import { formatProblem, type Problem } from '../model/problem.ts';
 import { Snapshot } from '../model/snapshot.ts';
-import { sameNodeOptions } from '../plan/node-options.ts';
+import { sameButAddresses, sameNodeOptions } from '../plan/node-options.ts';
 import type { NodeOptions, ServicePlan } from '../plan/plan.ts';
 import { Planner } from '../plan/planner.ts';
 import type { Log } from './log.ts';
@@ -113,7 +113,7 @@ export class Agent {
       this.lastReport = report;
       this.lastError = '';
       this.logReport(report);
-      return { needsRetry: report.failed.length + report.leftovers.length > 0 };
+      return { needsRetry: hasFailures(report) };
     } catch (error) {
       this.lastError = errorLine(error);
       this.options.log.error('Sync failed; it is tried again', { err: this.lastError });
@@ -124,10 +124,16 @@ export class Agent {
     }
   }
 
+  /** Takes in what is not as planned after the backend did something outside a sync; true when a retry must follow. */
+  noteReport({ failed, leftovers, nodeFailures }: ApplyReport): boolean {
+    if (this.lastReport === null) return false;
+    this.lastReport = { ...this.lastReport, failed, leftovers, nodeFailures };
+    return hasFailures(this.lastReport);
+  }
+
   private async applyChanges(reason: 'request' | 'retry'): Promise<ApplyReport | null> {
-    const { failed, leftovers } = this.lastReport ?? { failed: [], leftovers: [] };
-    const isRetrying = reason === 'retry' && failed.length + leftovers.length > 0;
-    let report = isRetrying ? await this.options.backend.retry(failed) : null;
+    const isRetrying = reason === 'retry' && this.lastReport !== null && hasFailures(this.lastReport);
+    let report = isRetrying ? await this.options.backend.retry(this.lastReport?.failed ?? []) : null;
     if (this.isNodeDirty || this.isSettingsDirty || this.dirty.size > 0) {
       this.isSettingsDirty = false;
       const services = await this.compileChanges();
@@ -144,10 +150,14 @@ export class Agent {
     const keys = new Set(this.dirty);
     this.dirty.clear();
     // A plan that stays the same can still mean something else in the kernel when facts of the node changed.
-    const isWhole = this.isNodeDirty || !this.isComplete;
+    const isAddressesOnly = this.isComplete && sameButAddresses(this.node, this.planner.node);
+    const isWhole = !this.isComplete || (this.isNodeDirty && !isAddressesOnly);
+    const concerned = new Set<ServiceKey>();
     if (this.isNodeDirty) {
       this.planner.setNode(this.node);
-      for (const key of this.snapshot.services()) keys.add(key);
+      if (isAddressesOnly) for (const key of this.planner.usersOfAddresses()) concerned.add(key);
+      else for (const key of this.snapshot.services()) keys.add(key);
+      for (const key of concerned) keys.add(key);
     }
     this.isNodeDirty = false;
     let done = 0;
@@ -161,6 +171,7 @@ export class Agent {
       if (++done % SERVICES_PER_PACE === 0) await this.options.pace();
     }
     if (isWhole) for (const plan of this.planner.values()) services.set(plan.key, plan);
+    for (const key of concerned) services.set(key, this.planner.get(key) ?? null);
     return services;
   }
 
@@ -187,11 +198,17 @@ export class Agent {
   }
 }
 
+/** True when something is not as planned and is to be tried again. */
+export function hasFailures({ failed, leftovers, nodeFailures }: ApplyReport): boolean {
+  return failed.length + leftovers.length + nodeFailures.length > 0;
+}
+
 function merge(first: ApplyReport, second: ApplyReport): ApplyReport {
   return {
     operations: first.operations + second.operations,
     failed: second.failed,
     leftovers: second.leftovers,
+    nodeFailures: second.nodeFailures,
     durationMs: first.durationMs + second.durationMs,
   };
 }

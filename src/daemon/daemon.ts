@@ -4,6 +4,10 @@ import { existsSync } from 'node:fs';
 import { hostname } from 'node:os';
 import { IpvsBackend } from '../backends/ipvs/backend.ts';
 import { KernelPort } from '../backends/ipvs/kernel-port.ts';
+import type { KernelBehaviour } from '../backends/ipvs/kernel-behaviour.ts';
+import { probeKernelBehaviour } from '../backends/ipvs/kernel-behaviour-probe.ts';
+import { probeScheduler } from '../backends/ipvs/schedulers-probe.ts';
+import type { Repair } from '../backends/ipvs/repairs.ts';
 import { formatManifestProblem, ManifestSource, type ManifestProblem } from '../cluster/manifests.ts';
 import { defaultConfig, loadConfig, watchConfig } from '../config/load.ts';
 import type { Config } from '../config/config.ts';
@@ -15,12 +19,14 @@ import type { ClusterEvent } from '../model/objects.ts';
 import type { Problem } from '../model/problem.ts';
 import type { NodeOptions } from '../plan/plan.ts';
 import { Agent } from './agent.ts';
+import type { ServiceLinkEvent } from './address-mirror.ts';
 import { LocalAddresses } from './local-addresses.ts';
 import type { Log } from './log.ts';
 import { makePacer } from './pacer.ts';
 import { ipvsSettings, nodeNameOf, nodeOptionsFrom } from './settings.ts';
 import { collectStatus, type AgentStatus } from './status.ts';
-import { SyncLoop } from './sync-loop.ts';
+import { SyncLoop, type Timers } from './sync-loop.ts';
+import { VerifyLoop } from './verify-loop.ts';
 
 export interface DaemonOptions {
   /** Folder of manifests. */
@@ -56,6 +62,12 @@ export async function readConfig(options: DaemonOptions): Promise<{ config: Conf
   return { config, nodeName };
 }
 
+const NODE_TIMERS: Timers = {
+  now: () => performance.now(),
+  set: (callback, delayMs) => setTimeout(callback, delayMs),
+  clear: (timer) => clearTimeout(timer as NodeJS.Timeout),
+};
+
 /** A running agent. */
 export class Daemon {
   private readonly log: Log;
@@ -65,14 +77,17 @@ export class Daemon {
   private readonly loop: SyncLoop;
   private readonly source: ManifestSource;
   private readonly addresses = new LocalAddresses();
+  private readonly verifyLoop: VerifyLoop;
   private readonly nodeName: string;
   private readonly families: readonly Family[];
+  private readonly behaviour: KernelBehaviour;
   private config: Config;
   private localAddresses: readonly IpAddress[] = [];
   private manifestProblems: readonly ManifestProblem[] = [];
   private readonly loggedManifests = new Set<string>();
   private readonly pace = makePacer(() => performance.now(), nextTurn);
   private configWatcher: { close(): void } | null = null;
+  private configTurn = 0;
 
   private constructor(
     options: DaemonOptions,
@@ -80,13 +95,17 @@ export class Daemon {
     nodeName: string,
     families: readonly Family[],
     port: KernelPort,
+    behaviour: KernelBehaviour,
   ) {
+    this.behaviour = behaviour;
     this.log = options.log;
     this.config = config;
     this.nodeName = nodeName;
     this.families = families;
     this.port = port;
-    this.backend = new IpvsBackend(port, families, this.settings());
+    this.backend = new IpvsBackend(port, families, this.settings(), {
+      onRepair: (repair) => this.onRepair(repair),
+    });
     this.source = new ManifestSource(options.manifests, {
       onEvents: (events, problems, warnings) => this.onManifests(events, problems, warnings),
     });
@@ -104,13 +123,15 @@ export class Daemon {
         minIntervalMs: config.minSyncPeriodMs,
         retryInitialMs: RETRY_INITIAL_MS,
         retryMaxMs: RETRY_MAX_MS,
-        timers: {
-          now: () => performance.now(),
-          set: (callback, delayMs) => setTimeout(callback, delayMs),
-          clear: (timer) => clearTimeout(timer as NodeJS.Timeout),
-        },
+        timers: NODE_TIMERS,
       },
     );
+    this.verifyLoop = new VerifyLoop({
+      verifier: this.backend.verifier,
+      beside: (work) => this.verifyBeside(work),
+      onError: (message) => this.log.error('Verification failed; it goes on', { err: message }),
+      timers: NODE_TIMERS,
+    });
   }
 
   /**
@@ -122,7 +143,15 @@ export class Daemon {
     requireRoot();
     const families = detectFamilies();
     const port = await KernelPort.open(families);
-    const daemon = new Daemon(options, config, nodeName, families, port);
+    await requireScheduler(config.ipvs.scheduler);
+    const behaviour = probeKernelBehaviour();
+    const daemon = new Daemon(options, config, nodeName, families, port, behaviour);
+    options.log.info('Probed what this kernel does', {
+      connectionReuse: behaviour.connectionReuse.result,
+      removedServer: behaviour.removedServer.result,
+      estimation: behaviour.estimation.result,
+      elapsedMs: behaviour.tookMs,
+    });
     for (const family of families) {
       const { flavour, reason } = port.iptablesOf(family);
       options.log.info('Using iptables', { family, flavour, reason });
@@ -132,7 +161,7 @@ export class Daemon {
   }
 
   private settings(): ReturnType<typeof ipvsSettings> {
-    return ipvsSettings(this.config, { now: () => performance.now(), pace: this.pace });
+    return ipvsSettings(this.config, { now: () => performance.now(), pace: this.pace }, this.behaviour);
   }
 
   private nodeOptions(): NodeOptions {
@@ -148,7 +177,15 @@ export class Daemon {
 
   private async readFacts(): Promise<void> {
     const report = await this.source.readAll();
-    this.localAddresses = await this.addresses.read();
+    await this.addresses.follow({
+      onChange: () => this.onAddresses(),
+      onServiceLink: (event) => this.onServiceLink(event),
+      onError: (error) =>
+        this.log.error('Cannot read the addresses of this node; NodePorts stay on those known', {
+          err: errorLine(error),
+        }),
+    });
+    this.localAddresses = this.addresses.current();
     this.onManifests(report.events, report.problems, report.warnings);
     this.agent.setNode(this.nodeOptions());
   }
@@ -175,32 +212,58 @@ export class Daemon {
     const { lastReport, lastError } = this.agent.status;
     if (lastError !== '') return [lastError];
     const failed = new Set(lastReport?.failed.map((key) => `Service ${key}`));
-    return this.problems()
+    const ofNode = this.backend
+      .failedOperations()
+      .filter(({ service }) => service === null)
+      .map(({ object, message }) => `${object}: ${message}`);
+    const ofServices = this.problems()
       .filter(
         ({ object, reason }) =>
           failed.has(object) && (reason === 'KernelRefused' || reason === 'ForeignVirtualServer'),
       )
       .map(({ object, message }) => `${object}: ${message}`);
+    return [...ofNode, ...ofServices];
   }
 
   /** Syncs and goes on following manifests, configuration and addresses until `stop`. */
   run(configPath: string | undefined): void {
     this.source.watch();
-    this.addresses.watch(() => void this.onAddresses());
     if (configPath !== undefined)
       this.configWatcher = watchConfig(configPath, (result) => this.onConfig(result));
     this.agent.setComplete();
+    this.verifyLoop.start();
   }
 
-  private async onAddresses(): Promise<void> {
-    try {
-      this.localAddresses = await this.addresses.read();
-      this.agent.setNode(this.nodeOptions());
-    } catch (error) {
-      this.log.error('Cannot read the addresses of this node; NodePorts stay on those known', {
-        err: errorLine(error),
-      });
+  /** Not before the first sync: until then nothing is known to be ours. */
+  private async verifyBeside(work: () => Promise<void>): Promise<void> {
+    await this.loop.beside(async () => {
+      if (this.agent.status.lastReport === null) return { needsRetry: false };
+      await work();
+      return { needsRetry: this.agent.noteReport(this.backend.currentReport()) };
+    });
+  }
+
+  private onRepair({ kind, object, what }: Repair): void {
+    this.log.warn('Somebody changed what is ours; it was put right (told once for each object)', {
+      kind,
+      object,
+      what,
+    });
+  }
+
+  private onServiceLink(event: ServiceLinkEvent): void {
+    const { verifier } = this.backend;
+    if (event.kind === 'address-gone') {
+      if (verifier.suspectAddress(event.address)) this.verifyLoop.repairNow();
+      return;
     }
+    verifier.suspectAllAddresses();
+    this.verifyLoop.repairNow();
+  }
+
+  private onAddresses(): void {
+    this.localAddresses = this.addresses.current();
+    this.agent.setNode(this.nodeOptions());
   }
 
   private onConfig(
@@ -212,8 +275,24 @@ export class Daemon {
       });
       return;
     }
-    for (const warning of result.warnings) this.log.warn(warning);
-    this.config = result.config;
+    void this.takeConfig(result.config, result.warnings);
+  }
+
+  private async takeConfig(config: Config, warnings: readonly string[]): Promise<void> {
+    const { scheduler } = config.ipvs;
+    const turn = ++this.configTurn;
+    try {
+      if (scheduler !== this.config.ipvs.scheduler) await requireScheduler(scheduler);
+    } catch (error) {
+      this.log.error('The changed configuration cannot be used; the running one stays', {
+        err: errorLine(error),
+      });
+      return;
+    }
+    // Another one may have come while the kernel was asked.
+    if (turn !== this.configTurn) return;
+    for (const warning of warnings) this.log.warn(warning);
+    this.config = config;
     this.backend.configure(this.settings());
     this.loop.setMinInterval(this.config.minSyncPeriodMs);
     this.agent.setNode(this.nodeOptions());
@@ -241,7 +320,7 @@ export class Daemon {
 
   async status(only?: (key: ServiceKey) => boolean): Promise<AgentStatus> {
     const status = await collectStatus(this.agent, this.backend, this.port, only);
-    return { ...status, problems: this.problems() };
+    return { ...status, verification: this.verifyLoop.status, problems: this.problems() };
   }
 
   /** Ends following and lets a running sync end. Forwarding stays as it is. */
@@ -249,9 +328,21 @@ export class Daemon {
     this.configWatcher?.close();
     this.addresses.close();
     await this.source.close();
+    await this.verifyLoop.stop();
     await this.loop.stop();
     this.port.close();
   }
+}
+
+/** Throws MISSING_MODULE when this kernel cannot schedule so. */
+async function requireScheduler(name: string): Promise<void> {
+  const answer = await probeScheduler(name);
+  if (answer.isAvailable) return;
+  throw new PointsmanError(
+    'MISSING_MODULE',
+    `ipvs.scheduler: this kernel has no scheduler ${name}: ${answer.reason}; ${answer.remedy}`,
+    { scheduler: name },
+  );
 }
 
 function requireRoot(): void {

@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import { UNKNOWN_BEHAVIOUR } from '../backends/ipvs/kernel-behaviour.ts';
 import type { Config } from '../config/config.ts';
 import { defaultConfig } from '../config/load.ts';
 import { parseCidr, parseIp, type Cidr, type IpAddress } from '../model/ip.ts';
@@ -84,10 +85,22 @@ describe('settings of the IPVS backend', () => {
       { tcpTimeoutSeconds: 1, tcpFinTimeoutSeconds: 2, udpTimeoutSeconds: 3 },
       { tcpSeconds: 1, tcpFinSeconds: 2, udpSeconds: 3 },
     ],
-  ])('leave a timeout of 0 as the kernel has it: %o', (timeouts, expected) => {
+  ])('say nothing about a timeout of 0: %o', (timeouts, expected) => {
     expect(ipvsSettings(config({ ipvs: { ...defaultConfig().ipvs, ...timeouts } }), CLOCK).timeouts).toEqual(
       expected,
     );
+  });
+
+  it('carry what the kernel does, and whether it is to estimate', () => {
+    const behaviour = { ...UNKNOWN_BEHAVIOUR, tookMs: 7 };
+    expect(ipvsSettings(config({ estimation: 'Off' }), CLOCK, behaviour)).toMatchObject({
+      behaviour,
+      estimation: 'Off',
+    });
+    expect(ipvsSettings(config({}), CLOCK)).toMatchObject({
+      behaviour: UNKNOWN_BEHAVIOUR,
+      estimation: 'Auto',
+    });
   });
 
   it.each([

@@ -1,6 +1,7 @@
 // From the configuration file to what the parts of the daemon take. Pure.
 
-import type { IpvsSettings } from '../backends/ipvs/backend.ts';
+import type { IpvsSettings } from '../backends/ipvs/settings.ts';
+import { UNKNOWN_BEHAVIOUR, type KernelBehaviour } from '../backends/ipvs/kernel-behaviour.ts';
 import type { Config } from '../config/config.ts';
 import { familyOf, type Family, type IpAddress } from '../model/ip.ts';
 import type { NodeRecord } from '../model/node.ts';
@@ -54,18 +55,25 @@ function localDetector(config: Config, node: NodeRecord | undefined): LocalDetec
   return ipv4 === null && ipv6 === null ? { kind: 'none' } : { kind: 'cidr', ipv4, ipv6 };
 }
 
-/** The backend's settings; clock and loop come from the caller. */
-export function ipvsSettings(config: Config, clock: Pick<IpvsSettings, 'now' | 'pace'>): IpvsSettings {
+/** The backend's settings; clock and loop come from the caller, and what the kernel does from its probe. */
+export function ipvsSettings(
+  config: Config,
+  clock: Pick<IpvsSettings, 'now' | 'pace'>,
+  behaviour: KernelBehaviour = UNKNOWN_BEHAVIOUR,
+): IpvsSettings {
   const { tcpTimeoutSeconds, tcpFinTimeoutSeconds, udpTimeoutSeconds } = config.ipvs;
   return {
     strictArp: config.ipvs.strictARP,
-    // 0 leaves a timeout as the kernel has it.
+    // 0 says nothing about a timeout: kubeadm writes it into every file.
     timeouts: {
       ...(tcpTimeoutSeconds > 0 ? { tcpSeconds: tcpTimeoutSeconds } : {}),
       ...(tcpFinTimeoutSeconds > 0 ? { tcpFinSeconds: tcpFinTimeoutSeconds } : {}),
       ...(udpTimeoutSeconds > 0 ? { udpSeconds: udpTimeoutSeconds } : {}),
     },
     masqueradeMark: 2 ** config.masqueradeBit,
+    excludeCIDRs: config.ipvs.excludeCIDRs,
+    behaviour,
+    estimation: config.estimation,
     ...clock,
   };
 }

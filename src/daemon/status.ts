@@ -11,9 +11,12 @@ import {
 import type { IpvsBackend } from '../backends/ipvs/backend.ts';
 import { decodeSchedulerFlags } from '../backends/ipvs/scheduler-flags.ts';
 import { realServerId } from '../backends/ipvs/desired.ts';
+import type { FailedOperation } from '../backends/ipvs/failures.ts';
+import { REPAIR_KINDS, type Repair, type RepairKind, type Repairs } from '../backends/ipvs/repairs.ts';
 import type { ServiceKey } from '../model/names.ts';
 import type { Problem } from '../model/problem.ts';
-import type { Agent } from './agent.ts';
+import { hasFailures, type Agent } from './agent.ts';
+import type { VerifyLoopStatus } from './verify-loop.ts';
 
 export interface RealServerStatus {
   /** "10.244.1.5:8080" */
@@ -59,6 +62,16 @@ export interface AgentStatus {
   readonly services: readonly ServiceStatus[];
   /** Virtual servers that others made: "TCP 192.0.2.1:80". They are left alone. */
   readonly foreignVirtualServers: readonly string[];
+  /** Operations that were refused and are tried again. */
+  readonly failedOperations: readonly FailedOperation[];
+  /** What verification put right because somebody else had changed it: numbers by kind, and the last ones. */
+  readonly repairs: {
+    readonly total: number;
+    readonly byKind: Readonly<Record<RepairKind, number>>;
+    readonly last: readonly Repair[];
+  };
+  /** How far the comparison of the whole table with the kernel has come; null where nothing is verified. */
+  readonly verification: VerifyLoopStatus | null;
   readonly problems: readonly Problem[];
 }
 
@@ -91,8 +104,7 @@ export async function collectStatus(
     mode: 'ipvs',
     scheduler: agent.nodeOptions.scheduler,
     syncs,
-    isSynced:
-      lastReport !== null && lastReport.failed.length === 0 && lastError === '' && pendingServices === 0,
+    isSynced: lastReport !== null && !hasFailures(lastReport) && lastError === '' && pendingServices === 0,
     lastSync:
       lastReport === null
         ? null
@@ -105,8 +117,16 @@ export async function collectStatus(
     pendingServices,
     services,
     foreignVirtualServers: backend.foreignVirtualServers(),
+    failedOperations: backend.failedOperations(),
+    repairs: repairStatus(backend.verifier.repairs),
+    verification: null,
     problems: agent.problems(),
   };
+}
+
+function repairStatus(repairs: Repairs): AgentStatus['repairs'] {
+  const byKind = Object.fromEntries(REPAIR_KINDS.map((kind) => [kind, repairs.count(kind)]));
+  return { total: repairs.total, byKind: byKind as Record<RepairKind, number>, last: repairs.last() };
 }
 
 async function virtualServerStatus(

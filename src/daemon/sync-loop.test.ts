@@ -121,6 +121,52 @@ describe('SyncLoop', () => {
     expect(reasons.filter((reason) => reason === 'retry').length).toBeGreaterThanOrEqual(1);
   });
 
+  it('runs other work only while no sync runs, and the sync that was asked for meanwhile behind it', async () => {
+    const { loop, reasons, gate, open } = makeLoop();
+    const order: string[] = [];
+    gate();
+    loop.request();
+    let endTask = (): void => {};
+    const work = loop.beside(async () => {
+      order.push(`work after ${reasons.length}`);
+      await new Promise<void>((resolve) => (endTask = resolve));
+      return { needsRetry: false };
+    });
+    const second = loop.beside(async () => {
+      order.push(`more after ${reasons.length}`);
+      return { needsRetry: false };
+    });
+    await settle();
+    expect(order).toEqual([]);
+    open();
+    await settle();
+    loop.request();
+    await settle();
+    expect([order, reasons.length]).toEqual([['work after 1'], 1]);
+    endTask();
+    await work;
+    await settle();
+    open();
+    await second;
+    await loop.idle();
+    expect(order).toEqual(['work after 1', 'more after 2']);
+    expect(reasons).toEqual(['request', 'request']);
+  });
+
+  it('retries what other work asks for, and goes on after work that failed', async () => {
+    const { loop, reasons, timers } = makeLoop();
+    await loop.beside(async () => ({ needsRetry: true }));
+    await loop.beside(async () => {
+      throw new Error('broken');
+    });
+    await timers.advance(100);
+    expect(reasons).toEqual(['retry']);
+    await loop.stop();
+    await loop.beside(async () => {
+      throw new Error('never called');
+    });
+  });
+
   it('starts nothing after stop and waits for the run that goes on', async () => {
     const { loop, reasons, gate, open } = makeLoop();
     gate();

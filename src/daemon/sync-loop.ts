@@ -3,6 +3,7 @@
 //  2. Requests during a run or a pause are merged into one run.
 //  3. A run that asks for a retry is repeated after a pause that doubles from `retryInitialMs` to `retryMaxMs`; a clean run resets it.
 //  4. `stop` lets a running sync end and starts no other.
+//  5. Other work on what the sync works on (`beside`) never runs at once with a sync or with more such work.
 // The clock is injected.
 
 /** setTimeout and clearTimeout, or a test's own. Times in milliseconds. */
@@ -62,6 +63,30 @@ export class SyncLoop {
     this.schedule();
   }
 
+  /**
+   * Runs `task` when no sync and no other task runs; a sync that is asked for meanwhile waits for its end. When the task asks for a retry,
+   * one follows as after a failed sync. Resolves when the task has ended, or at once after `stop`.
+   */
+  async beside(task: () => Promise<{ readonly needsRetry: boolean }>): Promise<void> {
+    while (this.running !== null) await this.running;
+    if (this.isStopped) return;
+    this.running = this.runBeside(task);
+    await this.running;
+  }
+
+  private async runBeside(task: () => Promise<{ readonly needsRetry: boolean }>): Promise<void> {
+    let needsRetry = false;
+    try {
+      ({ needsRetry } = await task());
+    } catch (error) {
+      this.onError(error);
+    }
+    this.running = null;
+    if (this.isStopped) return;
+    if (needsRetry) this.armRetry();
+    this.goOn();
+  }
+
   /** Resolves when no run is going on and none was requested (a waiting retry does not count). */
   idle(): Promise<void> {
     if (this.running === null && !this.isRequested) return Promise.resolve();
@@ -104,6 +129,10 @@ export class SyncLoop {
     this.running = null;
     if (this.isStopped) return;
     this.planRetry(reason, needsRetry);
+    this.goOn();
+  }
+
+  private goOn(): void {
     if (this.isRetryDue) this.retryNow();
     else if (this.isRequested) this.schedule();
     else this.wakeWaiters();
@@ -118,6 +147,10 @@ export class SyncLoop {
       return;
     }
     if (reason === 'retry') this.retryDelayMs = Math.min(this.retryDelayMs * 2, this.options.retryMaxMs);
+    this.armRetry();
+  }
+
+  private armRetry(): void {
     if (this.retryTimer !== null || this.isRetryDue) return;
     this.retryTimer = this.options.timers.set(() => {
       this.retryTimer = null;

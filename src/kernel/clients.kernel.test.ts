@@ -41,6 +41,14 @@ describe.skipIf(whyNoNamespaces !== null)(title('ipset'), () => {
     },
   );
 
+  it('lists the headers of all sets, whatever types and extensions others made them with', async () => {
+    const { ours, theirs } = await run('foreignHeaders');
+    expect(ours).toEqual(theirs);
+    expect(theirs).toHaveLength(9);
+    expect(ours).toContain('S hash:ip,port IPv4 300 70000');
+    expect(ours).toContain('hash:ip hash:ip IPv6 2 65536');
+  });
+
   it('says that a rule refers to the set', async () => {
     const { outcomes, references, isDestroyed } = await run('busySet');
     expect(outcomes).toEqual([

@@ -4,6 +4,9 @@
 import { KernelError } from '../model/errors.ts';
 import { EEXIST, ENOENT, EPERM, errnoName } from './libc.ts';
 
+/** Two sets that should be alike are not. */
+export const IPSET_ERR_TYPE_MISMATCH = 4102;
+
 type Meaning = readonly [name: string, hint: string];
 
 const COMMON: Readonly<Record<number, Meaning>> = {
@@ -18,7 +21,7 @@ const COMMON: Readonly<Record<number, Meaning>> = {
   ],
   4100: ['IPSET_ERR_BUSY', 'a rule or another set refers to the set; remove that first'],
   4101: ['IPSET_ERR_EXIST_SETNAME2', 'the second name: it must exist for a swap and must not for a rename'],
-  4102: ['IPSET_ERR_TYPE_MISMATCH', 'the two sets differ in type or family'],
+  [IPSET_ERR_TYPE_MISMATCH]: ['IPSET_ERR_TYPE_MISMATCH', 'the two sets differ in type or family'],
   4103: ['IPSET_ERR_EXIST', 'the member is there already, or is not there'],
   4104: ['IPSET_ERR_INVALID_CIDR', 'the prefix length is out of range; sets of networks cannot hold /0'],
   4105: ['IPSET_ERR_INVALID_NETMASK', ''],
@@ -77,3 +80,7 @@ export const OTHER_SET_HINT =
 
 /** The errno of a create that met a different set of the same name. */
 export const OTHER_SET_ERRNO = EEXIST;
+
+/** The hint for IPSET_ERR_TYPE_MISMATCH of a set that should be replaced by a larger one. */
+export const OTHER_TYPE_HINT =
+  'the set that exists is of another type or family than its name says; destroy or rename it';

@@ -236,6 +236,39 @@ describe('sockets', () => {
   });
 });
 
+describe('the services in pieces', () => {
+  const GET_SERVICE = 4;
+
+  it('have a socket of their own, from the first piece to the last or an early end', async () => {
+    const transports: ScriptedTransport[] = [];
+    const ipvs = IpvsClient.open(() => {
+      const transport = new ScriptedTransport((request) => {
+        const seq = seqsOf(request)[0]!;
+        if (request[4] === 0x10)
+          return [{ bytes: message(0x10, 0, seq, FAMILY_REPLY) }, { bytes: ack(seq, 0) }];
+        return [{ bytes: message(3, 2, seq, [0, 0, 0, 0]) }];
+      });
+      transports.push(transport);
+      return transport;
+    });
+    const pieces = ipvs.servicePieces();
+    expect(transports).toHaveLength(2);
+    expect(await pieces.next()).toEqual({ done: true, value: undefined });
+    expect(transports).toHaveLength(3);
+    expect(transports[2]?.sent.map((request) => request[16])).toEqual([GET_SERVICE]);
+    expect(transports.map(({ isClosed }) => isClosed)).toEqual([false, false, true]);
+    const unused = ipvs.servicePieces();
+    await unused.return();
+    expect(await unused.next()).toEqual({ done: true, value: undefined });
+    expect(transports).toHaveLength(3);
+  });
+
+  it('end with the error of the listing', async () => {
+    const pieces = clientOf(refusing(1)).ipvs.servicePieces();
+    await expect(pieces.next()).rejects.toMatchObject({ code: 'KERNEL_REFUSED', errno: 1 });
+  });
+});
+
 describe('a daemon that is stopped before it ran', () => {
   const GET_DAEMON = 11;
   const DONE = (seq: number): Uint8Array => message(3, 2, seq, [0, 0, 0, 0]);

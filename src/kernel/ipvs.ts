@@ -46,6 +46,13 @@ export interface IpvsFailure {
 }
 
 type Decode<T> = (bytes: Uint8Array, start: number, end: number) => T;
+/** What NetlinkSocket's dumps take. */
+type DumpArguments<T> = [
+  type: number,
+  build: (writer: MessageWriter) => void,
+  decode: (message: DataMessage) => T | undefined,
+  what: string,
+];
 
 /** Measured (ADR 0002): larger batches save little, and one send() of 16 KiB blocks Node's loop under 10 ms even in a slow guest. */
 const BATCH_BYTES = 16384;
@@ -55,11 +62,13 @@ export class IpvsClient {
   private readonly writes: NetlinkSocket;
   private readonly reads: NetlinkSocket;
   private readonly familyId: number;
+  private readonly openAnother: () => NetlinkTransport;
 
-  private constructor(writes: NetlinkSocket, reads: NetlinkSocket, familyId: number) {
-    this.writes = writes;
-    this.reads = reads;
+  private constructor(familyId: number, writes: NetlinkSocket, open: () => NetlinkTransport) {
     this.familyId = familyId;
+    this.writes = writes;
+    this.reads = new NetlinkSocket(open());
+    this.openAnother = open;
   }
 
   /**
@@ -73,7 +82,7 @@ export class IpvsClient {
     const writes = new NetlinkSocket(open(), { batchBytes });
     try {
       const familyId = resolveFamily(writes, 'IPVS');
-      if (familyId !== null) return new IpvsClient(writes, new NetlinkSocket(open()), familyId);
+      if (familyId !== null) return new IpvsClient(familyId, writes, open);
       throw new PointsmanError(
         'MISSING_MODULE',
         'this kernel has no IPVS (netlink family "IPVS" is unknown); load it with "modprobe ip_vs" on the node, or mount /lib/modules and allow CAP_SYS_MODULE',
@@ -139,12 +148,20 @@ export class IpvsClient {
 
   /** All virtual services; entries changed during the dump may be missing (IPVS does not flag that): confirm one with `service`. */
   services(withStats = false): Promise<codec.IpvsServiceState[]> {
-    return this.dump(
-      IPVS_CMD.GET_SERVICE,
-      () => {},
-      'IPVS services',
-      ({ bytes, header }) => codec.decodeService(bytes, header.payloadStart, header.payloadEnd, withStats),
-    );
+    return this.reads.dump(...this.servicesDump(withStats));
+  }
+
+  /**
+   * The same in pieces as large as the kernel makes its datagrams (about a hundred services), on a socket of its own that is opened with
+   * the first piece and closed with the last, with an error, or when the reader returns early; the client's other requests go on meanwhile.
+   * The kernel is asked for more only when the next piece is taken, and it fills one ahead: a piece shows the table of when the piece
+   * before it was taken. A service that was there all along may be missing or come twice when others came or went (the kernel counts its way
+   * back to where it was). So whatever the reader misses or finds changed is to be confirmed with `service`. An empty table yields nothing.
+   * Throws KERNEL_REFUSED, KERNEL_TIMEOUT, KERNEL_OVERRUN, KERNEL_PROTOCOL.
+   */
+  async *servicePieces(withStats = false): AsyncGenerator<codec.IpvsServiceState[], void, void> {
+    const socket = new NetlinkSocket(this.openAnother());
+    yield* socket.dumpPaced(...this.servicesDump(withStats));
   }
 
   /** One virtual service, or undefined. */
@@ -208,13 +225,31 @@ export class IpvsClient {
     throw new PointsmanError('KERNEL_PROTOCOL', `${what}: an answer without data`);
   }
 
+  private servicesDump(withStats: boolean): DumpArguments<codec.IpvsServiceState> {
+    return this.dumpArguments(
+      IPVS_CMD.GET_SERVICE,
+      () => {},
+      'IPVS services',
+      ({ bytes, header }) => codec.decodeService(bytes, header.payloadStart, header.payloadEnd, withStats),
+    );
+  }
+
   private dump<T>(
     command: number,
     build: (writer: MessageWriter) => void,
     what: string,
     decode: (message: DataMessage) => T,
   ): Promise<T[]> {
-    return this.reads.dump(
+    return this.reads.dump(...this.dumpArguments(command, build, what, decode));
+  }
+
+  private dumpArguments<T>(
+    command: number,
+    build: (writer: MessageWriter) => void,
+    what: string,
+    decode: (message: DataMessage) => T,
+  ): DumpArguments<T> {
+    return [
       this.familyId,
       (writer) => {
         codec.writeCommand(writer, command);
@@ -222,7 +257,7 @@ export class IpvsClient {
       },
       (message) => (message.header.type === this.familyId ? decode(message) : undefined),
       what,
-    );
+    ];
   }
 }
 

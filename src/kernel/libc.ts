@@ -15,8 +15,10 @@ export const SOCK_DGRAM = 2;
 export const SOCK_RAW = 3;
 export const SOCK_CLOEXEC = 0o2000000;
 export const SOCK_NONBLOCK = 0o4000;
+export const IPPROTO_IP = 0;
 export const IPPROTO_TCP = 6;
 export const IPPROTO_UDP = 17;
+export const IPPROTO_IPV6 = 41;
 export const IPPROTO_SCTP = 132;
 export const SOL_SOCKET = 1;
 export const SO_REUSEADDR = 2;
@@ -42,11 +44,14 @@ export const ENXIO = 6;
 export const EBADF = 9;
 export const EAGAIN = 11;
 export const EACCES = 13;
+export const EFAULT = 14;
 export const EBUSY = 16;
 export const EEXIST = 17;
 export const ENODEV = 19;
 export const EINVAL = 22;
+export const ENOPROTOOPT = 92;
 export const EOPNOTSUPP = 95;
+export const EAFNOSUPPORT = 97;
 export const EADDRNOTAVAIL = 99;
 export const ENOBUFS = 105;
 export const ETIMEDOUT = 110;
@@ -120,6 +125,7 @@ interface Libc {
   setns(fd: Fd, type: number): number;
   unshare(flags: number): number;
   flock(fd: Fd, operation: number): number;
+  _exit(status: number): void;
 }
 
 interface LibcNames {
@@ -159,6 +165,7 @@ function libc(): Libc {
     setns: c.func('int setns(int fd, int type)'),
     unshare: c.func('int unshare(int flags)'),
     flock: c.func('int flock(int fd, int operation)'),
+    _exit: c.func('void _exit(int status)'),
   };
   return loaded;
 }
@@ -302,6 +309,13 @@ export function getsockoptInt(fd: Fd, level: number, name: number): CallResult {
   return r.errno === 0 ? { value: value[0] ?? 0, errno: 0 } : r;
 }
 
+/** getsockopt(2) of a structure; the kernel reads and writes `value`. The value is the length that it says it wrote. */
+export function getsockopt(fd: Fd, level: number, name: number, value: Uint8Array): CallResult {
+  const length = Uint32Array.of(value.length);
+  const r = retry((c) => c.getsockopt(fd, level, name, value, new Uint8Array(length.buffer)));
+  return r.errno === 0 ? { value: length[0] ?? 0, errno: 0 } : r;
+}
+
 /** poll(2) of one descriptor, blocking the thread; the value is its revents (0 = time ran out). */
 export function pollFd(fd: Fd, events: number, timeoutMs: number): CallResult {
   const bytes = new Uint8Array(8);
@@ -310,6 +324,11 @@ export function pollFd(fd: Fd, events: number, timeoutMs: number): CallResult {
   view.setInt16(4, events, true);
   const r = retry((c) => c.poll(bytes, 1, timeoutMs));
   return r.value > 0 ? { value: view.getInt16(6, true), errno: 0 } : r;
+}
+
+/** Blocks the thread for so long. */
+export function pause(timeoutMs: number): void {
+  libc().poll(new Uint8Array(0), 0, timeoutMs);
 }
 
 /** shutdown(2). */
@@ -323,12 +342,12 @@ export function close(fd: Fd): CallResult {
   return result(c, c.close(fd));
 }
 
-/** setns(2): moves the calling *thread* into the namespace behind `fd`. Only for worker threads, never the main one. */
+/** setns(2): moves the calling *thread* into the namespace behind `fd`. On the main thread only as scratch-namespace.ts does it: there and back. */
 export function setns(fd: Fd, type: number): CallResult {
   return retry((c) => c.setns(fd, type));
 }
 
-/** unshare(2): gives the calling *thread* new namespaces. */
+/** unshare(2): gives the calling *thread* new namespaces; the same holds for it. */
 export function unshare(flags: number): CallResult {
   return retry((c) => c.unshare(flags));
 }
@@ -336,6 +355,12 @@ export function unshare(flags: number): CallResult {
 /** flock(2) with LOCK_EX, and LOCK_NB to have EAGAIN instead of waiting; the lock ends with the descriptor. */
 export function flock(fd: Fd, operation: number): CallResult {
   return retry((c) => c.flock(fd, operation));
+}
+
+/** _exit(2): ends the process at once, from any thread, without running anything else of it. */
+export function exitAtOnce(status: number): never {
+  libc()._exit(status);
+  throw new Error('_exit came back');
 }
 
 /**

@@ -9,6 +9,8 @@ const SOL_NETLINK = 270;
 const NETLINK_EXT_ACK = 11;
 const NETLINK_CAP_ACK = 10;
 const NETLINK_ADD_MEMBERSHIP = 1;
+const NETLINK_GET_STRICT_CHK = 12;
+const NETLINK_ROUTE = 0;
 const SOCKADDR_NL_BYTES = 12;
 /** Both directions; the kernel doubles it for its own bookkeeping. */
 const SOCKET_BUFFER_BYTES = 4 << 20;
@@ -69,9 +71,11 @@ function openSocket(protocol: number, groups: readonly number[]): libc.Fd {
       libc.setsockoptInt(fd, libc.SOL_SOCKET, plain, SOCKET_BUFFER_BYTES);
     }
   }
-  // Both options only make answers better; kernels without them are served without.
+  // These options only make answers better; kernels without them are served without.
   libc.setsockoptInt(fd, SOL_NETLINK, NETLINK_CAP_ACK, 1);
   libc.setsockoptInt(fd, SOL_NETLINK, NETLINK_EXT_ACK, 1);
+  // Dumps of rtnetlink heed a link or a table in their request only so.
+  if (protocol === NETLINK_ROUTE) libc.setsockoptInt(fd, SOL_NETLINK, NETLINK_GET_STRICT_CHK, 1);
   for (const group of groups) {
     const joined = libc.setsockoptInt(fd, SOL_NETLINK, NETLINK_ADD_MEMBERSHIP, group);
     if (joined.errno !== 0) {

@@ -288,6 +288,90 @@ describe('a dump', () => {
   });
 });
 
+describe('a paced dump', () => {
+  const paced = (socket: NetlinkSocket): AsyncGenerator<number[], boolean, void> =>
+    socket.dumpPaced(DATA, () => {}, firstByte, 'numbers');
+  /** Answers of a dump; `taken` counts the datagrams that were received. */
+  function counted(answers: (seq: number) => Iterable<Answer>) {
+    const taken = { count: 0 };
+    const { socket, transport } = socketOf(function* (request) {
+      for (const answer of answers(seqOf(request))) {
+        taken.count++;
+        yield answer;
+      }
+    });
+    return { socket, transport, taken };
+  }
+
+  it('receives a datagram only when its piece is asked for, and closes the socket behind the last', async () => {
+    const { socket, transport, taken } = counted((seq) => [
+      data(seq, [1, 2]),
+      data(seq, [3]),
+      data(seq + 5, [99]),
+      { bytes: datagram(message(DATA, 2, seq, [4]), done(seq)) },
+    ]);
+    const pieces = paced(socket);
+    expect([transport.sent.length, taken.count]).toEqual([0, 0]);
+    expect(await pieces.next()).toEqual({ done: false, value: [1, 2] });
+    let turns = 0;
+    setImmediate(() => turns++);
+    expect([taken.count, transport.isClosed]).toEqual([1, false]);
+    expect(await pieces.next()).toEqual({ done: false, value: [3] });
+    expect([taken.count, turns]).toEqual([2, 1]);
+    expect(await pieces.next()).toEqual({ done: false, value: [4] });
+    expect(await pieces.next()).toEqual({ done: true, value: true });
+    expect([transport.isClosed, transport.sent.length]).toEqual([true, 1]);
+  });
+
+  it('of nothing has no piece', async () => {
+    const { socket, transport } = counted((seq) => [{ bytes: done(seq) }]);
+    expect(await paced(socket).next()).toEqual({ done: true, value: true });
+    expect(transport.isClosed).toBe(true);
+  });
+
+  it('that ends early closes the socket, and opens none', async () => {
+    const { socket, transport, taken } = counted((seq) => [
+      data(seq, [1]),
+      data(seq, [2]),
+      { bytes: done(seq) },
+    ]);
+    for await (const piece of paced(socket)) {
+      expect(piece).toEqual([1]);
+      break;
+    }
+    expect([transport.isClosed, transport.reopened, taken.count]).toEqual([true, 0, 1]);
+  });
+
+  it('that was interrupted goes on to its end and says so there', async () => {
+    const { socket, transport } = counted((seq) => [
+      data(seq, [1], 2 | NLM_F_DUMP_INTR),
+      data(seq, [2]),
+      { bytes: done(seq) },
+    ]);
+    const pieces = paced(socket);
+    expect([await pieces.next(), await pieces.next()].map(({ value }) => value)).toEqual([[1], [2]]);
+    expect(await pieces.next()).toEqual({ done: true, value: false });
+    expect(transport.sent).toHaveLength(1);
+  });
+
+  it.each([
+    ['silence', () => [], 'KERNEL_TIMEOUT'],
+    ['ENOBUFS', () => [{ errno: ENOBUFS }], 'KERNEL_OVERRUN'],
+    ['an errno at the end', (seq: number) => [{ bytes: done(seq, -ENOBUFS) }], 'KERNEL_REFUSED'],
+    ['a datagram that is cut', (seq: number) => [{ bytes: done(seq).subarray(0, 14) }], 'KERNEL_PROTOCOL'],
+  ] as const)(
+    'that meets %s behind a piece throws a typed error and closes the socket',
+    async (_, answers, code) => {
+      const { socket, transport } = counted((seq) => [data(seq, [1]), ...answers(seq)]);
+      const pieces = paced(socket);
+      expect(await pieces.next()).toEqual({ done: false, value: [1] });
+      await expect(pieces.next()).rejects.toMatchObject({ code });
+      expect(transport.isClosed).toBe(true);
+      expect(await pieces.next()).toEqual({ done: true, value: undefined });
+    },
+  );
+});
+
 describe('notifications', () => {
   function drain(answers: readonly Answer[]): { seen: number[]; lost: string[]; stops: number } {
     const transport = new ScriptedTransport(() => answers);

@@ -206,6 +206,34 @@ export class NetlinkSocket {
     return values;
   }
 
+  /**
+   * One dump at the reader's pace, on a socket that is used for nothing else, as an unfinished dump would be in the way of other requests. A
+   * piece is what one datagram brought, never empty; the next one is received when it is asked for, after a turn of Node's loop. The kernel
+   * fills one datagram ahead: a piece shows what was there when the piece before it was taken. `timeoutMs` holds for each piece. The
+   * socket is closed when the dump is over, failed or was ended early.
+   * Never repeated: the value behind the last piece is false when the kernel flagged the dump as interrupted (objects may be missing or
+   * be there twice). Throws what `dump` does, but DUMP_INTERRUPTED.
+   */
+  async *dumpPaced<T>(
+    type: number,
+    build: (writer: MessageWriter) => void,
+    decode: (message: DataMessage) => T | undefined,
+    what: string,
+  ): AsyncGenerator<T[], boolean, void> {
+    const pieces = this.dumpOnce(type, build, decode, what);
+    try {
+      for (;;) {
+        const next = pieces.next();
+        if (next.done === true) return next.value;
+        if (next.value.length > 0) yield next.value;
+        await nextTurn();
+      }
+    } finally {
+      // Without ending `pieces`, which would open the socket anew.
+      this.close();
+    }
+  }
+
   private async dumpUntilIntact<T>(
     type: number,
     build: (writer: MessageWriter) => void,
@@ -214,7 +242,14 @@ export class NetlinkSocket {
   ): Promise<T[]> {
     for (let attempt = 0; attempt < MAX_DUMP_TRIES; attempt++) {
       const values: T[] = [];
-      if (await this.dumpOnce(type, build, decode, what, values)) return values;
+      const pieces = this.dumpOnce(type, build, decode, what);
+      for (let datagrams = 1; ; datagrams++) {
+        const next = pieces.next();
+        if (next.done !== true) values.push(...next.value);
+        else if (next.value) return values;
+        else break;
+        if (datagrams % DATAGRAMS_PER_TURN === 0) await nextTurn();
+      }
     }
     throw new PointsmanError(
       'DUMP_INTERRUPTED',
@@ -223,13 +258,13 @@ export class NetlinkSocket {
     );
   }
 
-  private async dumpOnce<T>(
+  /** The values of each datagram of one dump, received when it is taken; gives back whether the kernel calls the dump intact. */
+  private *dumpOnce<T>(
     type: number,
     build: (writer: MessageWriter) => void,
     decode: (message: DataMessage) => T | undefined,
     what: string,
-    values: T[],
-  ): Promise<boolean> {
+  ): Generator<T[], boolean, void> {
     if (this.batchMessages !== 0) throw new Error('this netlink socket holds a batch that was not flushed');
     const writer = this.begin(type, NLM_F_DUMP);
     build(writer);
@@ -244,8 +279,9 @@ export class NetlinkSocket {
       let isIntact = true;
       let seen = 0;
       let stale = 0;
-      for (let datagrams = 1; !isDone; datagrams++) {
+      while (!isDone) {
         const length = this.receive(Date.now() + this.timeoutMs, what);
+        const values: T[] = [];
         let isOurs = false;
         visitMessages(this.buffer, length, (header) => {
           if (header.seq !== seq || isDone) return;
@@ -264,7 +300,7 @@ export class NetlinkSocket {
           if (value !== undefined) values.push(value);
         });
         if (!isOurs && ++stale > MAX_STALE_DATAGRAMS) throw this.timedOut(what);
-        if (!isDone && datagrams % DATAGRAMS_PER_TURN === 0) await nextTurn();
+        yield values;
       }
       return isIntact;
     } finally {

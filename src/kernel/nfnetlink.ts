@@ -10,7 +10,7 @@ export const NETLINK_NETFILTER = 12;
 export const NFGENMSG_BYTES = 4;
 
 /** Subsystem numbers (NFNL_SUBSYS_*). */
-export const SUBSYSTEM = { CTNETLINK: 1, IPSET: 6 } as const;
+export const SUBSYSTEM = { CTNETLINK: 1, IPSET: 6, NFTABLES: 10 } as const;
 
 /** NFPROTO_UNSPEC, for what belongs to no address family. */
 export const AF_UNSPEC = 0;

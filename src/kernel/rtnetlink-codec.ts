@@ -33,6 +33,8 @@ const ROUTE = { DST: 1, OIF: 4, GATEWAY: 5, PRIORITY: 6, PREFSRC: 7, TABLE: 15 }
 export const LINK_FLAG_UP = 1;
 /** IFF_LOOPBACK */
 export const LINK_FLAG_LOOPBACK = 8;
+/** IFA_F_*: how far an IPv6 address got with duplicate address detection. */
+export const ADDRESS_FLAG = { DAD_FAILED: 0x08, TENTATIVE: 0x40 } as const;
 /** RT_SCOPE_*: how far an address or route reaches. */
 export const SCOPE = { UNIVERSE: 0, LINK: 253, HOST: 254 } as const;
 /** RTN_*: what a route does. */
@@ -61,11 +63,14 @@ export interface Link {
 export interface LinkAddress {
   readonly linkIndex: number;
   readonly family: Family;
+  /** This machine's own address. */
   readonly address: IpAddress;
+  /** The other end of a point-to-point address; null where there is none. */
+  readonly peer: IpAddress | null;
   readonly prefixLength: number;
   /** SCOPE. */
   readonly scope: number;
-  /** IFA_F_* */
+  /** ADDRESS_FLAG and others (IFA_F_*). */
   readonly flags: number;
 }
 
@@ -112,12 +117,12 @@ export function encodeNewLink(writer: MessageWriter, name: string, kind: string)
   writer.endNest(info);
 }
 
-/** Writes struct ifaddrmsg of a dump; family null = both. */
-export function writeAddressQuery(writer: MessageWriter, family: Family | null): void {
+/** Writes struct ifaddrmsg of a dump; family null = both, link 0 = all. */
+export function writeAddressQuery(writer: MessageWriter, family: Family | null, linkIndex = 0): void {
   writer.u8(family === null ? 0 : addressFamilyOf(family));
   writer.u8(0);
   writer.u16(0);
-  writer.u32(0);
+  writer.u32(linkIndex);
 }
 
 /** Writes an address to add or delete, with its full prefix (/32, /128) and nothing else. */
@@ -197,11 +202,16 @@ export function decodeAddress(bytes: Uint8Array, start: number, end: number): Li
   const family = familyOfNumber(head.getUint8(0));
   if (family === null) return undefined;
   const table = addressTable.parse(bytes, start + IFADDRMSG_BYTES, end);
+  const hasLocal = table.has(ADDRESS.LOCAL);
+  // On point-to-point links ADDRESS is the other end; LOCAL is ours wherever it is there.
+  const address = addressAt(table, bytes, hasLocal ? ADDRESS.LOCAL : ADDRESS.ADDRESS, family);
+  const other =
+    hasLocal && table.has(ADDRESS.ADDRESS) ? addressAt(table, bytes, ADDRESS.ADDRESS, family) : address;
   return {
     linkIndex: head.getUint32(4, true),
     family,
-    // On point-to-point links ADDRESS is the other end; LOCAL is ours wherever it is there.
-    address: addressAt(table, bytes, table.has(ADDRESS.LOCAL) ? ADDRESS.LOCAL : ADDRESS.ADDRESS, family),
+    address,
+    peer: other === address ? null : other,
     prefixLength: head.getUint8(1),
     scope: head.getUint8(3),
     flags: table.has(ADDRESS.FLAGS) ? table.u32(ADDRESS.FLAGS) : head.getUint8(2),
@@ -209,6 +219,11 @@ export function decodeAddress(bytes: Uint8Array, start: number, end: number): Li
 }
 
 const UNSPECIFIED = { IPv4: '0.0.0.0' as IpAddress, IPv6: '::' as IpAddress } as const;
+
+/** The link of RTM_NEWADDR or RTM_DELADDR, without a look at the rest. Throws KERNEL_PROTOCOL. */
+export function addressLinkIndex(bytes: Uint8Array, start: number, end: number): number {
+  return headerView(bytes, start, end, IFADDRMSG_BYTES, 'link address').getUint32(4, true);
+}
 
 /** Decodes the payload of RTM_NEWROUTE or RTM_DELROUTE; undefined for other families and cached copies. Throws KERNEL_PROTOCOL. */
 export function decodeRoute(bytes: Uint8Array, start: number, end: number): Route | undefined {

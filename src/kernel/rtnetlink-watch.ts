@@ -1,6 +1,7 @@
 // Notifications of links, addresses and routes as typed events. It keeps no state: a listener that is told of a loss reads the state
 // again through RtnetlinkClient. Source: rtnetlink(7), include/uapi/linux/rtnetlink.h (RTNLGRP_*).
 
+import { AF_UNSPEC } from './nfnetlink.ts';
 import { type DataMessage } from './netlink-transport.ts';
 import { NetlinkMonitor } from './netlink-monitor.ts';
 import { NETLINK_ROUTE } from './rtnetlink.ts';
@@ -30,12 +31,14 @@ export type RtnetlinkEvent =
   | { readonly kind: 'address'; readonly change: 'new' | 'deleted'; readonly address: LinkAddress }
   | { readonly kind: 'route'; readonly change: 'new' | 'deleted'; readonly route: Route };
 
-/** Decodes one notification; undefined for what is neither a link, an address nor a route of IPv4 or IPv6. Throws KERNEL_PROTOCOL. */
+/** Decodes one notification; undefined for what is neither a link, an address nor a route of IPv4 or IPv6 (a bridge's view of its ports, too). Throws KERNEL_PROTOCOL. */
 export function decodeEvent({ bytes, header }: DataMessage): RtnetlinkEvent | undefined {
   const { payloadStart: start, payloadEnd: end } = header;
   switch (header.type) {
     case RTM.NEWLINK:
     case RTM.DELLINK:
+      // Bridges report their ports under the same types (AF_BRIDGE): RTM_DELLINK there says that a link left its bridge.
+      if (bytes[start] !== AF_UNSPEC) return undefined;
       return {
         kind: 'link',
         change: header.type === RTM.NEWLINK ? 'new' : 'deleted',

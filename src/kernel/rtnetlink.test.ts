@@ -98,7 +98,7 @@ describe('many addresses', () => {
     async function* addresses() {
       for (let i = 0; i < OBJECTS_PER_SLICE * 2; i++) yield ip(`10.96.0.${i}`);
     }
-    const failures = await client.addAddresses(7, addresses());
+    const { failures } = await client.addAddresses(7, addresses());
     expect(failures.map(({ address, error }) => [address, error.errnoName])).toEqual([
       ['10.96.0.0', 'ENOMEM'],
       [`10.96.0.${OBJECTS_PER_SLICE}`, 'ENOMEM'],
@@ -138,6 +138,7 @@ describe('codec', () => {
           linkIndex,
           family: isIpv6 ? 'IPv6' : 'IPv4',
           address,
+          peer: null,
           prefixLength: isIpv6 ? 128 : 32,
           scope: 0,
           flags: 0,

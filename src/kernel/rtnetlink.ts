@@ -1,7 +1,7 @@
 // The rtnetlink client: links, their addresses, and routes, without a child process. Writes go in batches; an addition of what is
 // there and a deletion of what is not succeed. Sources: rtnetlink(7), net/core/rtnetlink.c, net/ipv4/devinet.c.
 
-import type { KernelError } from '../model/errors.ts';
+import { KernelError } from '../model/errors.ts';
 import type { Family, IpAddress } from '../model/ip.ts';
 import { EADDRNOTAVAIL, EEXIST, ENODEV, ENXIO, EOPNOTSUPP, EPERM, ESRCH } from './libc.ts';
 import { kernelError, NetlinkSocket, NLM_F_CREATE, NLM_F_EXCL, type BatchFailure } from './netlink.ts';
@@ -123,14 +123,52 @@ export class RtnetlinkClient {
     );
   }
 
-  /** Adds addresses with /32 or /128 to a link. One that is there counts as added. All are tried; refused ones come back in order. */
-  addAddresses(
+  /**
+   * Addresses of these links, asked for link by link, so that other links' cost nothing and their changes interrupt nothing. A
+   * link that is gone has none. Kernels before 5.0 cannot filter: they are asked for all at once.
+   */
+  async addressesOf(linkIndexes: Iterable<number>): Promise<LinkAddress[]> {
+    const wanted = new Set(linkIndexes);
+    const decode = only(RTM.NEWADDR, codec.decodeAddress);
+    let addresses: LinkAddress[] = [];
+    for (const linkIndex of wanted) {
+      let isFiltered = true;
+      const found = await this.reads
+        .dump(
+          RTM.GETADDR,
+          (writer) => codec.writeAddressQuery(writer, null, linkIndex),
+          (message) => {
+            const { bytes, header } = message;
+            if (header.type !== RTM.NEWADDR) return undefined;
+            const of = codec.addressLinkIndex(bytes, header.payloadStart, header.payloadEnd);
+            if (of !== linkIndex) isFiltered = false;
+            return wanted.has(of) ? decode(message) : undefined;
+          },
+          'link addresses',
+        )
+        .catch((error: unknown) => {
+          if (error instanceof KernelError && error.errno === ENODEV) return [];
+          throw error;
+        });
+      // The answer to one question holds it all.
+      if (!isFiltered) return found;
+      addresses = addresses.concat(found);
+    }
+    return addresses;
+  }
+
+  /** Adds addresses with /32 or /128 to a link. All are tried; what is refused comes back in order, and so does what is there already. */
+  async addAddresses(
     linkIndex: number,
     addresses: Iterable<IpAddress> | AsyncIterable<IpAddress>,
-  ): Promise<AddressFailure[]> {
-    return this.changeAddresses(RTM.NEWADDR, NLM_F_CREATE | NLM_F_EXCL, 'address add', linkIndex, addresses, [
-      EEXIST,
-    ]);
+  ): Promise<{ failures: AddressFailure[]; present: IpAddress[] }> {
+    const flags = NLM_F_CREATE | NLM_F_EXCL;
+    const refused = await this.changeAddresses(RTM.NEWADDR, flags, 'address add', linkIndex, addresses, []);
+    const isPresent = ({ error }: AddressFailure): boolean => error.errno === EEXIST;
+    return {
+      failures: refused.filter((each) => !isPresent(each)),
+      present: refused.filter(isPresent).map(({ address }) => address),
+    };
   }
 
   /** Deletes /32 or /128 addresses from a link. What is not there, the link included, counts as deleted. */

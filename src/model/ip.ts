@@ -124,6 +124,11 @@ export function cidrContains(cidr: Cidr, address: IpAddress): boolean {
   return true;
 }
 
+/** The first address of a network, which is how its text begins. */
+export function networkOf(cidr: Cidr): IpAddress {
+  return cidr.slice(0, cidr.indexOf('/')) as IpAddress;
+}
+
 /** The number behind the slash: 0 to 32 or 0 to 128. */
 export function prefixLengthOf(cidr: Cidr): number {
   return Number(cidr.slice(cidr.indexOf('/') + 1));

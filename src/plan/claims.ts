@@ -109,6 +109,11 @@ export class ReferenceCounts {
     return count === 1;
   }
 
+  /** Everything that has a user. */
+  keys(): IterableIterator<string> {
+    return this.counts.keys();
+  }
+
   /** Number of users. */
   count(key: string): number {
     return this.counts.get(key) ?? 0;

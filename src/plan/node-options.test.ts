@@ -7,6 +7,7 @@ import { parseCidr, type Cidr, type Family, type IpAddress } from '../model/ip.t
 import {
   makeNodeOptions,
   nodePortAddresses,
+  sameButAddresses,
   sameNodeOptions,
   type NodeFacts,
   type NodeSettings,
@@ -161,6 +162,7 @@ describe('node options', () => {
       ...kept,
       zone: 'a',
       nodeIPs: ips('192.168.0.2 fd00::2'),
+      localAddresses: ips(`${ALL_V4} ${ALL_V6}`),
       nodePortAddresses: ips('192.168.0.2 fd00::2'),
       nodePortLoopbacks: [],
     });
@@ -180,7 +182,7 @@ describe('node options', () => {
   });
 
   test('are the same when only facts changed that the plan does not use', () => {
-    const localAddresses = [...LOCAL, address('172.16.0.1')];
+    const localAddresses = [...LOCAL, address('127.0.0.9'), address('fe80::9')];
     const nodeIps = [...FACTS.nodeIps, address('192.168.0.3')];
     expect(sameNodeOptions(base, makeNodeOptions(SETTINGS, { ...FACTS, localAddresses, nodeIps }))).toBe(
       true,
@@ -192,6 +194,7 @@ describe('node options', () => {
     ['zone', {}, { zone: 'b' }],
     ['families', { families: ['IPv4'] }, {}],
     ['node IPs', {}, { nodeIps: ips('192.168.0.9 fd00::2') }],
+    ['addresses of the machine', {}, { localAddresses: [...LOCAL, address('172.16.0.1')] }],
     ['NodePort addresses of the machine', {}, { localAddresses: ips('192.168.0.2') }],
     ['NodePort addresses of the settings', { nodePortAddresses: [cidr('10.0.0.0/8')] }, {}],
     ['localhost NodePorts', { nodePortAddresses: [] }, { localAddresses: ips('192.168.0.2 fd00::2') }],
@@ -203,5 +206,17 @@ describe('node options', () => {
   ])('differ by %s', (_row, settings, facts) => {
     const other = makeNodeOptions({ ...SETTINGS, ...settings }, { ...FACTS, ...facts });
     expect(sameNodeOptions(base, other)).toBe(false);
+  });
+
+  test.each<[string, Partial<NodeSettings>, Partial<NodeFacts>, boolean]>([
+    ['nothing', {}, {}, true],
+    ['an address on which nothing answers', {}, { localAddresses: [...LOCAL, address('172.16.0.1')] }, true],
+    ['an address on which NodePorts answer', {}, { localAddresses: ips('192.168.0.2') }, true],
+    ['the zone', {}, { zone: 'b' }, false],
+    ['the zone, too', {}, { zone: 'b', localAddresses: ips('192.168.0.2') }, false],
+    ['the scheduler', { scheduler: 'sh' }, {}, false],
+  ])('differ in addresses at most: %s', (_row, settings, facts, expected) => {
+    const other = makeNodeOptions({ ...SETTINGS, ...settings }, { ...FACTS, ...facts });
+    expect(sameButAddresses(base, other)).toBe(expected);
   });
 });

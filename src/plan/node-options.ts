@@ -43,6 +43,7 @@ export function makeNodeOptions(settings: NodeSettings, facts: NodeFacts): NodeO
     zone: facts.zone,
     families: settings.families,
     nodeIPs: primaryAddresses(facts.nodeIps),
+    localAddresses: localAddresses(settings, facts),
     nodePortLoopbacks: nodePortLoopbacks(settings, facts),
     allowsExternalIPs: settings.allowsExternalIPs,
     otherFamilySourceRanges: settings.otherFamilySourceRanges,
@@ -70,6 +71,18 @@ export function nodePortAddresses(
     return local.filter((address) => cidrs.some((cidr) => cidrContains(cidr, address)));
   });
   return [...new Set(chosen)].sort(compareIp);
+}
+
+/** The machine's own addresses of the families it forwards, as far as others can reach them. */
+function localAddresses(
+  { families }: Pick<NodeSettings, 'families'>,
+  facts: Pick<NodeFacts, 'localAddresses'>,
+): IpAddress[] {
+  const isReachable = (address: IpAddress): boolean =>
+    families.includes(familyOf(address)) &&
+    !isLoopback(address) &&
+    (familyOf(address) === 'IPv4' || !isLinkLocal(address));
+  return [...new Set(facts.localAddresses.filter(isReachable))].sort(compareIp);
 }
 
 /** The first address of each family. */
@@ -113,4 +126,10 @@ function cidrsOf(
 /** True when nothing differs that the plan of any Service depends on. */
 export function sameNodeOptions(a: NodeOptions, b: NodeOptions): boolean {
   return JSON.stringify(a) === JSON.stringify(b);
+}
+
+/** True when at most the machine's addresses differ: Services that only have cluster IPs do not depend on them. */
+export function sameButAddresses(a: NodeOptions, b: NodeOptions): boolean {
+  const { localAddresses, nodePortAddresses } = a;
+  return sameNodeOptions(a, { ...b, localAddresses, nodePortAddresses });
 }

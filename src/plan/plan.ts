@@ -27,6 +27,11 @@ export interface NodeOptions {
   readonly families: readonly Family[];
   /** The node's own primary address of each family; at most one of each. */
   readonly nodeIPs: readonly IpAddress[];
+  /**
+   * All addresses of this machine, without loopback and link-local IPv6 ones and without those that only carry Services (kube-ipvs0). A
+   * frontend's address that is among them is the machine's own already: a backend must not add or remove it. Without duplicates, sorted.
+   */
+  readonly localAddresses: readonly IpAddress[];
   /** Addresses on which NodePorts answer, both families, without duplicates, sorted by family and then by address bytes. */
   readonly nodePortAddresses: readonly IpAddress[];
   /** IPv4 loopback networks on which NodePorts answer, too: only mode iptables can do that. Sorted. */

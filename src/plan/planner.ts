@@ -89,6 +89,15 @@ export class Planner {
     return plan;
   }
 
+  /** The Services for which the addresses of the node matter: all but those that only have cluster IPs. Costs the table. */
+  *usersOfAddresses(): Generator<ServiceKey> {
+    for (const [key, plan] of this.plans) {
+      const compiled = this.contested.get(key) ?? plan;
+      if (compiled.healthCheck !== null || compiled.virtualServers.some(({ kind }) => kind !== 'ClusterIP'))
+        yield key;
+    }
+  }
+
   get(key: ServiceKey): ServicePlan | undefined {
     return this.plans.get(key);
   }

@@ -1,10 +1,12 @@
 // Reads golden cases. CASE/input.yaml holds, in one file, an optional KubeProxyConfiguration (without one: the defaults), the Nodes, the
 // Services and the EndpointSlices; the plan is for node1, whose addresses are those of its Node object and loopback.
 // step-N.yaml has what comes after that, step-N.delete.yaml what goes (kind and metadata suffice; it goes first). Each stage has its
-// plan(-N).json and, where packets are followed, trace(-N).txt.
+// plan(-N).json, where packets are followed trace(-N).txt, and where it is about mode ipvs state(-N).txt (see kernel-state-file.ts).
 // Directives stand in comments at the beginning of input.yaml:
 //   # @mode iptables      iptables.localhostNodePorts of the configuration counts (true when not given); mode ipvs has no such thing
 //   # @families IPv4      the node forwards only these; both when not given
+//   # @addresses fe80::1  the machine has these beside the addresses of its Node object and loopback
+//   # @only state         the case is about kernel state: it has state.txt, and neither plan.json nor trace.txt
 
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -14,7 +16,7 @@ import { defaultConfig, parseConfig } from '../../src/config/parse.ts';
 import { KIND } from '../../src/config/schema.ts';
 import { nodeSettings } from '../../src/daemon/settings.ts';
 import { member } from '../../src/model/fields.ts';
-import type { Family } from '../../src/model/ip.ts';
+import type { Family, IpAddress } from '../../src/model/ip.ts';
 import type { ClusterEvent, ClusterObject } from '../../src/model/objects.ts';
 import type { Snapshot } from '../../src/model/snapshot.ts';
 import { makeNodeOptions } from '../../src/plan/node-options.ts';
@@ -28,12 +30,16 @@ export interface Stage {
   readonly events: readonly ClusterEvent[];
   readonly planFile: string;
   readonly traceFile: string;
+  readonly stateFile: string;
 }
 
 /** One folder. */
 export interface GoldenCase {
   readonly name: string;
   readonly stages: readonly Stage[];
+  readonly config: Config;
+  /** False for a case that is about kernel state only. */
+  readonly hasPlans: boolean;
   /** The options of node1, by what the snapshot says of its Node. */
   readonly nodeOptions: (snapshot: Snapshot) => NodeOptions;
 }
@@ -70,16 +76,25 @@ export function readCase(name: string): GoldenCase {
     const events = [...deleted(read(gone)), ...applied(read(come))];
     stages.push(stageOf(folder, `step-${step}`, `-${step}`, events));
   }
+  const node = { families: familiesOf(text), addresses: addressesOf(text), localhostNodePorts };
   return {
     name,
     stages,
-    nodeOptions: (snapshot) => nodeOptions(config, familiesOf(text), localhostNodePorts, snapshot),
+    config,
+    hasPlans: !/^# @only state$/m.test(text),
+    nodeOptions: (snapshot) => nodeOptions(config, node, snapshot),
   };
 }
 
 function stageOf(folder: string, name: string, suffix: string, events: readonly ClusterEvent[]): Stage {
   const file = (base: string, extension: string): string => join(folder, `${base}${suffix}.${extension}`);
-  return { name, events, planFile: file('plan', 'json'), traceFile: file('trace', 'txt') };
+  return {
+    name,
+    events,
+    planFile: file('plan', 'json'),
+    traceFile: file('trace', 'txt'),
+    stateFile: file('state', 'txt'),
+  };
 }
 
 function documentsOf(text: string): unknown[] {
@@ -112,20 +127,30 @@ function familiesOf(text: string): readonly Family[] {
   });
 }
 
-function nodeOptions(
-  config: Config,
-  families: readonly Family[],
-  localhostNodePorts: boolean,
-  snapshot: Snapshot,
-): NodeOptions {
+/** Addresses of the machine that its Node object does not name. */
+function addressesOf(text: string): readonly IpAddress[] {
+  return (/^# @addresses (.+)$/m.exec(text)?.[1]?.split(' ') ?? []).map(address);
+}
+
+/** What the directives say of the node. */
+interface DirectedNode {
+  readonly families: readonly Family[];
+  readonly addresses: readonly IpAddress[];
+  readonly localhostNodePorts: boolean;
+}
+
+function nodeOptions(config: Config, directed: DirectedNode, snapshot: Snapshot): NodeOptions {
   const node = snapshot.node(NODE1);
   const nodeIps = node?.addresses ?? [];
   return makeNodeOptions(
-    { ...nodeSettings(config, NODE1, families, node), localhostNodePorts },
+    {
+      ...nodeSettings(config, NODE1, directed.families, node),
+      localhostNodePorts: directed.localhostNodePorts,
+    },
     {
       zone: node?.zone ?? '',
       nodeIps,
-      localAddresses: [...nodeIps, address('127.0.0.1'), address('::1')],
+      localAddresses: [...nodeIps, ...directed.addresses, address('127.0.0.1'), address('::1')],
     },
   );
 }

@@ -1,151 +1,112 @@
-// The kernel state that kube-proxy 1.36 in mode ipvs was recorded with, and ours for the same objects: agent, compiler and backend
-// on the fake kernel. Left out on both sides: default/kubernetes (10.96.0.1), which is not among the objects, and our own POINTSMAN-VS.
+// The kernel state that kube-proxy 1.36 in mode ipvs was recorded with, and ours for the same objects and configuration: agent, compiler
+// and backend on the fake kernel. Left out on both sides: default/kubernetes (10.96.0.1), which is not among the objects, our own set of
+// marks, and the kernel switches of connection tracking, which are not this backend's.
 
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { beforeAll, describe, expect, it } from 'vitest';
-import type { Table } from '../../src/backends/ipvs/render-rules.ts';
-import { kernelSetName, SET_NAMES, SETS } from '../../src/backends/ipvs/sets.ts';
-import type { Family } from '../../src/model/ip.ts';
-import { Snapshot } from '../../src/model/snapshot.ts';
+import { HASH_SIZE } from '../../src/backends/ipvs/sets.ts';
+import type { ClusterEvent } from '../../src/model/objects.ts';
 import { FakeIpvsKernel } from '../fake-ipvs-kernel.ts';
-import { startAgent } from '../in-memory-agent.ts';
 import { readCase } from './cases.ts';
+import { kernelAfter, startCase, syncWhole } from './kernel-state-agent.ts';
+import {
+  parseKernelState,
+  parseSetHeaders,
+  readKernelState,
+  withoutAddress,
+  type KernelState,
+} from './kernel-state.ts';
 
-const NAME = '01-clusterip';
-const recorded = (file: string): string =>
-  readFileSync(join(import.meta.dirname, NAME, 'ipvs', file), 'utf8');
-const { stages, nodeOptions } = readCase(NAME);
-const EVENTS = stages[0]?.events ?? [];
-const snapshot = new Snapshot();
-for (const event of EVENTS) snapshot.apply(event);
-const NODE = nodeOptions(snapshot);
+const RECORDED = ['01-clusterip', '02-nodeport-lb-local', '03-affinity-external-dual'];
 const API_SERVER = '10.96.0.1';
+/** Switches of this backend; recorded beside them: those that follow from ip_forward, and connection tracking's. */
+const OURS = /^net\.ipv4\.(vs\..+|ip_forward|conf\.all\.arp_(ignore|announce))$/;
 
-/** table -> chain -> rules, without our own chains' counters and without chains that nobody of us touches. */
-function parseSave(text: string): Record<string, Record<string, string[]>> {
-  const tables: Record<string, Record<string, string[]>> = {};
-  let chains: Record<string, string[]> = {};
-  for (const line of text.split('\n')) {
-    if (line.startsWith('*')) chains = tables[line.slice(1)] = {};
-    else if (line.startsWith(':')) chains[line.slice(1).split(' ')[0] ?? ''] = [];
-    else if (line.startsWith('-A ')) {
-      const [, chain = '', rule = ''] = /^-A (\S+) (.*)$/.exec(line) ?? [];
-      chains[chain]?.push(rule);
-    }
-  }
-  return tables;
+/** "> net.ipv4.ip_forward = 1" is what it became; only what changed was recorded. */
+function parseSwitches(text: string): Record<string, string> {
+  const changed = [...text.matchAll(/^> (\S+) = (.+)$/gm)].flatMap(([, name = '', value = '']) =>
+    OURS.test(name) ? [[name, value] as const] : [],
+  );
+  return Object.fromEntries(changed);
 }
 
-const BUILT_IN: Record<string, string[]> = {
-  nat: ['PREROUTING', 'INPUT', 'OUTPUT', 'POSTROUTING'],
-  filter: ['INPUT', 'FORWARD', 'OUTPUT'],
-};
-
-async function rulesOf(kernel: FakeIpvsKernel, family: Family): Promise<unknown> {
-  const found = await kernel.rules(family);
-  const tables: Record<string, unknown> = {};
-  for (const [table, builtIn] of Object.entries(BUILT_IN)) {
-    tables[table] = {
-      ...Object.fromEntries(builtIn.map((name) => [name, []])),
-      ...Object.fromEntries(found.get(table as Table) ?? []),
-    };
-  }
-  return tables;
+function deletions(events: readonly ClusterEvent[], kinds: readonly string[]): ClusterEvent[] {
+  return events.flatMap((event) => {
+    if (event.type !== 'apply' || !kinds.includes(event.object.kind)) return [];
+    const { namespace = 'default', name = '' } = event.object.metadata ?? {};
+    return [{ type: 'delete', kind: event.object.kind, namespace, name } as ClusterEvent];
+  });
 }
 
-describe('the state of case 01-clusterip', () => {
-  const kernel = new FakeIpvsKernel();
+describe.each(RECORDED)('the recorded state of %s', (name) => {
+  const golden = readCase(name);
+  const recorded = (file: string): string =>
+    readFileSync(join(import.meta.dirname, name, 'ipvs', file), 'utf8');
+  let kernel: FakeIpvsKernel;
+  let ours: KernelState;
+  let theirs: KernelState;
+
   beforeAll(async () => {
-    await startAgent(kernel, NODE, EVENTS).agent.sync('request');
+    kernel = await kernelAfter(golden, 1);
+    ours = await readKernelState(kernel);
+    const output = {
+      ipvsadm: recorded('ipvsadm-Sn.txt'),
+      ipset: recorded('ipset-save.txt'),
+      link: recorded('kube-ipvs0.json'),
+      iptables: recorded('iptables-save.txt'),
+      ip6tables: recorded('ip6tables-save.txt'),
+    };
+    theirs = withoutAddress(parseKernelState(output), API_SERVER);
+  });
+
+  it('has its virtual servers and real servers', () => {
+    expect(ours.virtualServers).toEqual(theirs.virtualServers);
+  });
+
+  it('has its sets with their members', () => {
+    expect(ours.sets).toEqual(theirs.sets);
+  });
+
+  it('has its addresses on kube-ipvs0', () => {
+    expect(ours.addresses).toEqual(theirs.addresses);
+  });
+
+  it.each(['IPv4', 'IPv6'] as const)('has its %s chains and rules in their order', (family) => {
+    expect(ours.rules[family]).toEqual(theirs.rules[family]);
+  });
+
+  it('has its kernel switches', () => {
+    const written = kernel.writes.flatMap((write) => {
+      const [, path, value] = /^SYSCTL (\S+)=(.*)$/.exec(write) ?? [];
+      return path === undefined ? [] : [[path.replaceAll('/', '.'), value]];
+    });
+    expect(Object.fromEntries(written)).toEqual(parseSwitches(recorded('sysctl-changed.txt')));
+  });
+
+  it('makes sets of the recorded types, families and sizes', () => {
+    const ourHeaders = [...kernel.headers].flatMap(([set, { type, family, maxMembers }]) => {
+      if (set.startsWith('POINTSMAN')) return [];
+      const hashed = `family ${family === 'IPv4' ? 'inet' : 'inet6'} hashsize ${HASH_SIZE} maxelem ${maxMembers}`;
+      return [[set, `${type} ${family === null ? 'range 0-65535' : hashed}`]];
+    });
+    expect(Object.fromEntries(ourHeaders)).toEqual(parseSetHeaders(recorded('ipset-save.txt')));
   });
 
   it.each([
-    ['IPv4', 'iptables-save.txt'],
-    ['IPv6', 'ip6tables-save.txt'],
-  ] as const)('has the recorded %s chains and rules in their order', async (family, file) => {
-    expect(await rulesOf(kernel, family)).toEqual(parseSave(recorded(file)));
-  });
-
-  it('has the recorded virtual servers and real servers', () => {
-    const lines = recorded('ipvsadm-Sn.txt')
-      .trim()
-      .split('\n')
-      .filter((line) => !line.includes(`${API_SERVER}:`));
-    const option = { TCP: '-t', UDP: '-u', SCTP: '--sctp-service' } as Record<string, string>;
-    const ours = [...kernel.table].flatMap(([id, { service, destinations }]) => {
-      const [protocol = '', address] = id.split(' ');
-      return [
-        `-A ${option[protocol]} ${address} -s ${service.scheduler}`,
-        ...[...destinations].map(
-          ([server, { weight }]) => `-a ${option[protocol]} ${address} -r ${server} -m -w ${weight}`,
-        ),
-      ];
-    });
-    expect(ours.sort()).toEqual(lines.sort());
-  });
-
-  it('forwards as recorded; only the order of real servers is our own on each node', () => {
-    const listed: string[] = [];
-    let current = '';
-    for (const line of recorded('ipvsadm-Ln.txt').trim().split('\n').slice(3)) {
-      const [first = '', second = '', third = '', weight] = line.trim().split(/\s+/);
-      if (first !== '->') current = `${first} ${second} ${third}`;
-      listed.push(first === '->' ? `${current} -> ${second} ${third} ${weight}` : current);
-    }
-    const ours = [...kernel.table].flatMap(([id, { service, destinations }]) => [
-      `${id} ${service.scheduler}`,
-      ...[...destinations].map(([server, { forwarding, weight }]) => {
-        expect(forwarding).toBe('masquerade');
-        return `${id} ${service.scheduler} -> ${server} Masq ${weight}`;
-      }),
-    ]);
-    expect(ours.sort()).toEqual(listed.filter((line) => !line.includes(`${API_SERVER}:`)).sort());
-  });
-
-  it('has the recorded sets with their members', () => {
-    const sets: Record<string, string[]> = {};
-    for (const line of recorded('ipset-save.txt').trim().split('\n')) {
-      const [verb, name = '', member = ''] = line.split(' ');
-      if (verb === 'create') sets[name] = [];
-      else if (!member.startsWith(API_SERVER)) sets[name]?.push(member);
-    }
-    const ours: Record<string, string[]> = {};
-    for (const [name, members] of kernel.sets) {
-      if (!name.startsWith('POINTSMAN')) ours[name] = [...members.keys()].sort();
-    }
-    for (const members of Object.values(sets)) members.sort();
-    expect(ours).toEqual(sets);
-  });
-
-  it('gives sets the recorded types', () => {
-    const types: Record<string, string> = {};
-    for (const [, name = '', type = ''] of recorded('ipset-save.txt').matchAll(/^create (\S+) (\S+)/gm))
-      types[name] = type;
-    const ours = SET_NAMES.filter((name) => name !== 'POINTSMAN-VS').flatMap((name) =>
-      NODE.families.map((family) => [kernelSetName(name, family), SETS[name].type]),
-    );
-    expect(Object.fromEntries(ours)).toEqual(types);
-  });
-
-  it('has the recorded addresses on kube-ipvs0', () => {
-    const [link] = JSON.parse(recorded('kube-ipvs0.json')) as [{ addr_info: { local: string }[] }];
-    const addresses = link.addr_info.map(({ local }) => local).filter((address) => address !== API_SERVER);
-    expect([...(kernel.addresses ?? [])].sort()).toEqual(addresses.sort());
-  });
-
-  it('is empty of Services again when they are deleted, but for chains, sets and the link', async () => {
+    ['Services', ['Service']],
+    ['Services and EndpointSlices', ['Service', 'EndpointSlice']],
+  ])('is empty again when the %s are deleted, but for chains, sets and the link', async (_, kinds) => {
+    const events = golden.stages[0]?.events ?? [];
     const gone = new FakeIpvsKernel();
-    const { agent } = startAgent(gone, NODE, EVENTS);
-    await agent.sync('request');
-    for (const event of EVENTS) {
-      if (event.type !== 'apply' || event.object.kind !== 'Service') continue;
-      const { namespace, name } = event.object.metadata ?? {};
-      agent.onEvents([{ type: 'delete', kind: 'Service', namespace: namespace ?? '', name: name ?? '' }]);
-    }
-    await agent.sync('request');
+    const started = startCase(golden, gone);
+    await syncWhole(started);
+    started.agent.onEvents(deletions(events, kinds));
+    await syncWhole(started);
     const empty = new FakeIpvsKernel();
-    await startAgent(empty, NODE, []).agent.sync('request');
+    await syncWhole(startCase(golden, empty, []));
+    expect(await readKernelState(gone)).toEqual(await readKernelState(empty));
     expect(gone.dump()).toBe(empty.dump());
+    expect(gone.sets.get('POINTSMAN-VS')?.size).toBe(0);
   });
 });

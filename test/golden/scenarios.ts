@@ -1,17 +1,21 @@
 // The catalogue of kube-proxy's own unit-test scenarios (1.36) as far as they are about what is forwarded, and what holds each of them
-// here: golden cases, rows of changes.test.ts, or a reason why there is nothing to hold. scenarios.test.ts checks that all of them exist.
-// Sections: 6.1 Services, 6.2 EndpointSlices, 6.3 topology and categories, 6.5 packet flows, 6.8 others; ours: what kube-proxy does not
-// have or decides otherwise. Stars mark those most worth having.
+// here: golden cases, rows of tests beside this file, or a reason why there is nothing to hold. scenarios.test.ts checks that they exist.
+// Sections: 6.1 Services, 6.2 EndpointSlices, 6.3 topology and categories, 6.4 mode ipvs, 6.5 packet flows, 6.8 others; ours: what
+// kube-proxy does not have or decides otherwise. Stars mark those most worth having.
 
-/** One scenario; at least one of the last three members is given. */
+import { IPVS_SCENARIOS } from './scenarios-ipvs.ts';
+
+/** One scenario; at least one of the last four members is given. */
 export interface Scenario {
-  readonly section: '6.1' | '6.2' | '6.3' | '6.5' | '6.8' | 'ours';
+  readonly section: '6.1' | '6.2' | '6.3' | '6.4' | '6.5' | '6.8' | 'ours';
   readonly star?: number;
   readonly scenario: string;
   /** Folders beside this file. */
   readonly cases?: readonly string[];
   /** Titles in changes.test.ts, or how they begin. */
   readonly changes?: readonly string[];
+  /** Titles in kernel-state*.test.ts, or how they begin. */
+  readonly states?: readonly string[];
   /** Why (a part of) it is not held here. */
   readonly notHere?: string;
 }
@@ -248,6 +252,8 @@ export const SCENARIOS: readonly Scenario[] = [
     scenario: 'no endpoints at all; a single dead one',
     cases: ['policies-and-conditions'],
   },
+
+  ...IPVS_SCENARIOS,
 
   { section: '6.5', star: 29, scenario: 'no endpoints: refused everywhere', cases: ['star-29-no-endpoints'] },
   {

@@ -122,6 +122,29 @@ async function fullSet(): Promise<unknown> {
   };
 }
 
+/** Sets that we do not make: other types and all extensions. */
+async function foreignHeaders(): Promise<unknown> {
+  const sets = IpsetClient.open();
+  shell(`for type in hash:net hash:net,port hash:net,iface; do ipset create $type $type; done
+    ipset create hash:ip hash:ip family inet6 timeout 1000 counters comment skbinfo; ipset add hash:ip fd00::1 timeout 500; ipset add hash:ip fd00::2
+    ipset create gone hash:ip timeout 1; ipset create bitmap:ip bitmap:ip range 10.0.0.0/24; ipset add bitmap:ip 10.0.0.7; ipset create bitmap:ip,mac bitmap:ip,mac range 10.0.0.0/24 timeout 9
+    ipset create list:set list:set size 4; ipset add list:set hash:net; ipset add list:set bitmap:ip; ipset create S hash:ip,port maxelem 70000; ipset add S 10.0.0.1,tcp:1-300`);
+  const ours = (await sets.headers()).map(
+    ({ name, type, family, entries, maxElements }) => `${name} ${type} ${family} ${entries} ${maxElements}`,
+  );
+  const theirs = shell('ipset list -terse')
+    .trim()
+    .split('\n\n')
+    .map((block) => {
+      const of = (pattern: RegExp): string | undefined => pattern.exec(block)?.[1];
+      // A bitmap of addresses is one of IPv4, which ipset does not print.
+      const inet = of(/ family (inet6?)\b/) ?? (block.includes('Type: bitmap:ip') ? 'inet' : undefined);
+      const family = inet === undefined ? null : inet === 'inet' ? 'IPv4' : 'IPv6';
+      return `${of(/^Name: (.*)/m)} ${of(/^Type: (.*)/m)} ${family} ${of(/^Number of entries: (.*)/m)} ${of(/ maxelem (\d+)/)}`;
+    });
+  return { ours: ours.toSorted(), theirs: theirs.toSorted() };
+}
+
 async function busySet(): Promise<unknown> {
   const sets = IpsetClient.open();
   sets.create({ name: 'B', type: 'hash:ip', family: 'IPv4' });
@@ -173,8 +196,8 @@ async function manyAddresses(): Promise<unknown> {
       .map(({ address, prefixLength }) => `${address}/${prefixLength}`)
       .toSorted();
   const failures = [
-    ...(await rtnetlink.addAddresses(linkIndex, VIPS)),
-    ...(await rtnetlink.addAddresses(linkIndex, VIPS)),
+    ...(await rtnetlink.addAddresses(linkIndex, VIPS)).failures,
+    ...(await rtnetlink.addAddresses(linkIndex, VIPS)).failures,
   ];
   const all = { ours: await listed(), theirs: printedAddresses() };
   const half = VIPS.filter((_, i) => i % 2 === 0);
@@ -328,6 +351,7 @@ await serveCases({
   exchangeWithIpset,
   fullSet,
   busySet,
+  foreignHeaders,
   manyAddresses,
   localRoutes,
   events,

@@ -3,7 +3,6 @@
 
 import type { Family, IpAddress } from '../../model/ip.ts';
 import type { ServiceKey } from '../../model/names.ts';
-import type { Problem } from '../../model/problem.ts';
 import { formatMember, type SetMember } from '../../kernel/ipset-codec.ts';
 import type { AddressKey, IpvsDestination, ServiceSettings } from '../../kernel/ipvs-codec.ts';
 import type { RealServer } from '../../plan/plan.ts';
@@ -34,6 +33,8 @@ export interface DesiredVirtualServer {
   readonly realServers: readonly RealServer[];
   /** True when the address must be on kube-ipvs0. */
   readonly isBound: boolean;
+  /** True when processes of this node itself must be kept from it: their packets bear its address as their source. */
+  readonly isClosedToNode: boolean;
   readonly members: readonly DesiredMember[];
 }
 
@@ -41,9 +42,8 @@ export interface DesiredVirtualServer {
 export interface DesiredService {
   readonly key: ServiceKey;
   readonly virtualServers: readonly DesiredVirtualServer[];
-  /** Members that belong to the Service as a whole (hairpin entries of its local endpoints). */
+  /** Members that belong to the Service as a whole: hairpin entries of its local endpoints, its health-check port. */
   readonly members: readonly DesiredMember[];
-  readonly problems: readonly Problem[];
 }
 
 /** A real server as IPVS takes it: masquerading, no thresholds. */

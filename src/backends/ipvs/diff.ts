@@ -2,12 +2,15 @@
 
 import type { IpvsOperation } from '../../kernel/ipvs.ts';
 import { isSameSettings, type IpvsDestination } from '../../kernel/ipvs-codec.ts';
+import type { RealServer } from '../../plan/plan.ts';
 import { destinationOf, realServerId, type AddressService, type DesiredVirtualServer } from './desired.ts';
 
 /** A virtual server as the kernel holds it, as far as we know. */
 export interface AppliedVirtualServer {
   readonly service: AddressService;
-  readonly destinations: readonly Pick<IpvsDestination, 'address' | 'port' | 'weight'>[];
+  /** What is not said of a server is as we make it (destinationOf). */
+  readonly destinations: readonly (Pick<IpvsDestination, 'address' | 'port' | 'weight'> &
+    Partial<IpvsDestination>)[];
 }
 
 /** Operations of one virtual server, by the step in which they run. */
@@ -21,6 +24,23 @@ export interface VirtualServerDiff {
 }
 
 const NOTHING: VirtualServerDiff = { service: null, add: [], remove: [] };
+
+export function isEmptyDiff({ service, add, remove }: VirtualServerDiff): boolean {
+  return service === null && add.length === 0 && remove.length === 0;
+}
+
+/** True when a server in the kernel is in every field what the planned one makes it. */
+export function isSameDestination(
+  found: AppliedVirtualServer['destinations'][number],
+  server: RealServer,
+): boolean {
+  return (
+    found.weight === server.weight &&
+    (found.forwarding ?? 'masquerade') === 'masquerade' &&
+    (found.upperThreshold ?? 0) === 0 &&
+    (found.lowerThreshold ?? 0) === 0
+  );
+}
 
 /** What turns `applied` into `desired`. Nothing is deleted and made again that can be changed in place: connections live on. */
 export function diffVirtualServer(
@@ -61,7 +81,7 @@ function diffDestinations(
     const old = present.get(id);
     present.delete(id);
     if (old === undefined) add.push({ op: 'NEW_DEST', service, destination: destinationOf(server) });
-    else if (old.weight !== server.weight)
+    else if (!isSameDestination(old, server))
       add.push({ op: 'SET_DEST', service, destination: destinationOf(server) });
   }
   for (const { address, port } of present.values())

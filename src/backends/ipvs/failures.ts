@@ -1,6 +1,7 @@
-// What failed: by Service, for its problems and for retries, and what could not be removed although nobody wants it. Pure bookkeeping.
+// What failed: by Service, for its problems and for retries; of the node as a whole (rules, sets); and what could not be removed although
+// nobody wants it. Pure bookkeeping.
 
-import type { KernelError } from '../../model/errors.ts';
+import { errorLine, KernelError } from '../../model/errors.ts';
 import type { ServiceKey } from '../../model/names.ts';
 import type { Problem } from '../../model/problem.ts';
 import { makeMember } from './desired.ts';
@@ -9,18 +10,56 @@ import { Leftovers } from './leftovers.ts';
 import { refusedProblem } from './problems.ts';
 import type { StepOutcome } from './step.ts';
 
+/** One operation that was refused and is tried again. */
+export interface FailedOperation {
+  /** null: it concerns the node, not one Service. */
+  readonly service: ServiceKey | null;
+  /** "TCP 10.96.0.1:443", "KUBE-CLUSTER-IP 10.96.0.1,tcp:443", "rules IPv4". */
+  readonly object: string;
+  /** "NEW_DEST", "iptables-restore"; '' when it is not known. */
+  readonly operation: string;
+  /** 0 when it was not the kernel that refused. */
+  readonly errno: number;
+  /** "ENOMEM", or the code of our own error. */
+  readonly errnoName: string;
+  readonly message: string;
+}
+
+interface ServiceFailures {
+  readonly problems: readonly Problem[];
+  readonly operations: readonly FailedOperation[];
+}
+
 export class Failures {
   readonly leftovers = new Leftovers();
   /** Only Services that are not fully programmed. */
-  private readonly byService = new Map<ServiceKey, readonly Problem[]>();
+  private readonly byService = new Map<ServiceKey, ServiceFailures>();
+  private readonly ofNode = new Map<string, FailedOperation>();
 
   /** The Services that are not fully programmed, sorted. */
   keys(): ServiceKey[] {
     return [...this.byService.keys()].sort();
   }
 
+  has(key: ServiceKey): boolean {
+    return this.byService.has(key);
+  }
+
   problems(): ReadonlyMap<ServiceKey, readonly Problem[]> {
-    return this.byService;
+    return new Map([...this.byService].map(([key, { problems }]) => [key, problems]));
+  }
+
+  /** Everything that is refused at present, sorted by Service, those of the node first. */
+  operations(): FailedOperation[] {
+    return [
+      ...[...this.ofNode.values()].sort((a, b) => (a.object < b.object ? -1 : 1)),
+      ...this.keys().flatMap((key) => this.byService.get(key)?.operations ?? []),
+    ];
+  }
+
+  /** What is refused at present and concerns no single Service, sorted. */
+  nodeObjects(): string[] {
+    return [...this.ofNode.keys()].sort();
   }
 
   /** The Service is tried again, or gone. */
@@ -30,17 +69,36 @@ export class Failures {
 
   /** Adds a problem; the same one twice counts once. */
   note(key: ServiceKey, problem: Problem): void {
-    const problems = this.byService.get(key) ?? [];
-    if (!problems.some(({ message }) => message === problem.message))
-      this.byService.set(key, [...problems, problem]);
+    this.add(key, problem, null);
+  }
+
+  /** The kernel, or a tool, refused something that a Service needs. */
+  noteRefusal(key: ServiceKey, object: string, error: unknown): void {
+    this.add(key, refusedProblem(key, object, error), failedOperation(key, object, error));
+  }
+
+  private add(key: ServiceKey, problem: Problem, operation: FailedOperation | null): void {
+    const { problems, operations } = this.byService.get(key) ?? { problems: [], operations: [] };
+    if (problems.some(({ message }) => message === problem.message)) return;
+    this.byService.set(key, {
+      problems: [...problems, problem],
+      operations: operation === null ? operations : [...operations, operation],
+    });
+  }
+
+  /** Something of the node was refused; it counts until `settleNode`. */
+  noteNode(object: string, error: unknown): void {
+    this.ofNode.set(object, failedOperation(null, object, error));
+  }
+
+  settleNode(object: string): void {
+    this.ofNode.delete(object);
   }
 
   /** Refused members and addresses of a step: what is wanted fails its Services, what is not is left over. */
-  noteStep(
-    keys: readonly ServiceKey[],
-    { failedMembers, failedAddresses }: StepOutcome,
-    ledger: Ledger,
-  ): void {
+  noteStep(keys: readonly ServiceKey[], outcome: StepOutcome, ledger: Ledger): void {
+    const { failedMembers, failedAddresses, keptGuards } = outcome;
+    for (const guard of keptGuards) this.leftovers.members.set(guard.id, guard);
     if (failedMembers.length === 0 && failedAddresses.length === 0) return;
     const refused = new Map<string, KernelError>();
     for (const { set, family, member, error } of failedMembers) {
@@ -55,10 +113,20 @@ export class Failures {
     for (const key of keys) {
       for (const id of referencedIds(ledger.effectiveOf(key))) {
         const error = refused.get(id);
-        if (error !== undefined) this.note(key, refusedProblem(key, id, error));
+        if (error !== undefined) this.noteRefusal(key, id, error);
       }
     }
   }
+}
+
+function failedOperation(service: ServiceKey | null, object: string, error: unknown): FailedOperation {
+  const message = errorLine(error);
+  if (error instanceof KernelError) {
+    const { operation, errno, errnoName } = error;
+    return { service, object, operation, errno, errnoName, message };
+  }
+  const code = error instanceof Error && 'code' in error ? String(error.code) : '';
+  return { service, object, operation: '', errno: 0, errnoName: code, message };
 }
 
 /** Ids of all members and addresses that a state needs. */

@@ -2,7 +2,9 @@
 
 import { isLinkLocal, isLoopback, type Family, type IpAddress } from '../../model/ip.ts';
 import { IpsetClient } from '../../kernel/ipset.ts';
-import type { SetMember } from '../../kernel/ipset-codec.ts';
+import { replaceSet } from '../../kernel/ipset-replace.ts';
+import type { SetDefinition, SetMember } from '../../kernel/ipset-codec.ts';
+import { openRulesFingerprint, type RulesFingerprint } from '../../kernel/iptables-fingerprint.ts';
 import { formatRule, parseTables } from '../../kernel/iptables-text.ts';
 import { Iptables } from '../../kernel/iptables.ts';
 import { IpvsClient, type IpvsFailure, type IpvsOperation } from '../../kernel/ipvs.ts';
@@ -10,12 +12,22 @@ import type { IpvsDestinationState, IpvsService, ServiceKey } from '../../kernel
 import type { IpvsTimeouts } from '../../kernel/ipvs-daemon-codec.ts';
 import { RtnetlinkClient } from '../../kernel/rtnetlink.ts';
 import { readSysctl, writeSysctl } from '../../kernel/sysctl.ts';
-import type { AddressFailure, IpvsKernelPort, KernelRules, MemberFailure, SetChange } from './port.ts';
+import type {
+  AddressFailure,
+  BindOutcome,
+  IpvsKernelPort,
+  KernelRules,
+  MemberFailure,
+  SetChange,
+  SetHeader,
+} from './port.ts';
 import type { Table } from './render-rules.ts';
-import { HASH_SIZE, kernelSetName, MAX_MEMBERS, MAX_OWNED, SETS, type SetName } from './sets.ts';
+import { HASH_SIZE, kernelSetName, maxMembersOf, SETS, type SetName } from './sets.ts';
 
 /** The dummy link that bears the Services' addresses; its name is kube-proxy's. */
 export const SERVICE_LINK = 'kube-ipvs0';
+/** The name of the copy while a set is replaced by a larger one. One that is there at any other time is a left-over, which nothing uses. */
+export const TEMPORARY_SET = 'POINTSMAN-TMP';
 
 /** How to open one; for benches and tests. */
 export interface KernelPortOptions {
@@ -28,6 +40,7 @@ export class KernelPort implements IpvsKernelPort {
   private readonly sets: IpsetClient;
   private readonly links: RtnetlinkClient;
   private readonly tools: ReadonlyMap<Family, Iptables>;
+  private readonly fingerprints = new Map<Family, RulesFingerprint>();
   private linkIndex: number | null = null;
 
   private constructor(
@@ -64,6 +77,8 @@ export class KernelPort implements IpvsKernelPort {
     this.ipvs.close();
     this.sets.close();
     this.links.close();
+    for (const fingerprint of this.fingerprints.values()) fingerprint.close();
+    this.fingerprints.clear();
   }
 
   /** Which iptables is used for a family, and why: for the log. */
@@ -75,6 +90,10 @@ export class KernelPort implements IpvsKernelPort {
 
   services(): Promise<readonly IpvsService[]> {
     return this.ipvs.services();
+  }
+
+  servicePieces(): AsyncGenerator<readonly IpvsService[]> {
+    return this.ipvs.servicePieces();
   }
 
   service(key: ServiceKey): IpvsService | undefined {
@@ -91,6 +110,14 @@ export class KernelPort implements IpvsKernelPort {
 
   async setMembers(set: SetName, family: Family): Promise<readonly SetMember[] | null> {
     return (await this.sets.list(kernelSetName(set, family)))?.members ?? null;
+  }
+
+  async setHeaders(): Promise<ReadonlyMap<string, SetHeader>> {
+    const headers = new Map<string, SetHeader>();
+    // Only kernels before 4.9 do not count members, and Node runs on none of those.
+    for (const { name, type, family, entries, maxElements } of await this.sets.headers())
+      headers.set(name, { type, family, members: entries ?? 0, maxMembers: maxElements ?? null });
+    return headers;
   }
 
   async boundAddresses(): Promise<readonly IpAddress[] | null> {
@@ -113,6 +140,15 @@ export class KernelPort implements IpvsKernelPort {
     return rules;
   }
 
+  rulesFingerprint(family: Family): string | null {
+    let fingerprint = this.fingerprints.get(family);
+    if (fingerprint === undefined) {
+      fingerprint = openRulesFingerprint(family, this.iptablesOf(family).flavour);
+      this.fingerprints.set(family, fingerprint);
+    }
+    return fingerprint.read();
+  }
+
   sysctl(path: string): string | null {
     return readSysctl(path);
   }
@@ -126,13 +162,11 @@ export class KernelPort implements IpvsKernelPort {
   }
 
   async createSet(set: SetName, family: Family): Promise<void> {
-    this.sets.create({
-      name: kernelSetName(set, family),
-      type: SETS[set].type,
-      family,
-      hashSize: HASH_SIZE,
-      maxElements: set === 'POINTSMAN-VS' ? MAX_OWNED : MAX_MEMBERS,
-    });
+    this.sets.create(definitionOf(set, family, maxMembersOf(set)));
+  }
+
+  growSet(set: SetName, family: Family, maxMembers: number): Promise<void> {
+    return replaceSet(this.sets, definitionOf(set, family, maxMembers), TEMPORARY_SET);
   }
 
   async addMembers(changes: readonly SetChange[]): Promise<readonly MemberFailure[]> {
@@ -160,7 +194,7 @@ export class KernelPort implements IpvsKernelPort {
     this.linkIndex = this.links.link(SERVICE_LINK)?.index ?? null;
   }
 
-  bind(addresses: readonly IpAddress[]): Promise<readonly AddressFailure[]> {
+  bind(addresses: readonly IpAddress[]): Promise<BindOutcome> {
     return this.links.addAddresses(this.serviceLink(), addresses);
   }
 
@@ -188,4 +222,14 @@ export class KernelPort implements IpvsKernelPort {
 
 function isIpv6LinkLocal(address: IpAddress): boolean {
   return address.includes(':') && isLinkLocal(address);
+}
+
+function definitionOf(set: SetName, family: Family, maxElements: number): SetDefinition {
+  return {
+    name: kernelSetName(set, family),
+    type: SETS[set].type,
+    family,
+    hashSize: HASH_SIZE,
+    maxElements,
+  };
 }

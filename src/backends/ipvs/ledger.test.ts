@@ -37,6 +37,7 @@ function virtualServer(
     },
     realServers,
     isBound: true,
+    isClosedToNode: false,
     members: [
       makeMember('KUBE-IPVS-IPS', 'IPv4', { address: VIP }),
       makeMember('KUBE-CLUSTER-IP', 'IPv4', { address: VIP, protocol: 6, port }),
@@ -48,7 +49,6 @@ const desired = (name: string, ...virtualServers: DesiredVirtualServer[]): Desir
   key: serviceKey('default', name),
   virtualServers,
   members: [],
-  problems: [],
 });
 
 function show(delta: LedgerDelta): string[] {
@@ -127,7 +127,7 @@ describe('what is left over', () => {
     const delta = emptyDelta();
     for (const member of members) delta.removeMembers.set(member.id, member);
     delta.removeAddresses.add(VIP);
-    leftovers.addStep(delta, [{ op: 'DEL_SERVICE', service }]);
+    leftovers.addStep(delta, [service]);
     expect(leftovers.list()).toEqual(
       [VIP, `KUBE-CLUSTER-IP ${VIP},tcp:80`, `KUBE-IPVS-IPS ${VIP}`, `TCP ${VIP}:80`].sort(),
     );
@@ -137,7 +137,7 @@ describe('what is left over', () => {
     ledger.settle(other.key, other, emptyDelta());
     const taken = leftovers.take(ledger);
     expect(show(taken.delta)).toEqual([`-KUBE-CLUSTER-IP ${VIP},tcp:80`]);
-    expect(taken.deleted).toEqual([{ op: 'DEL_SERVICE', service }]);
+    expect(taken.deleted).toEqual([service]);
     expect(leftovers.list()).toEqual([]);
   });
 });

@@ -2,12 +2,12 @@
 // A small pure index: it is told each Service's desired state and says what that adds to and takes from the kernel.
 // Cost is that of the Service, never of the table.
 
-import type { IpAddress } from '../../model/ip.ts';
+import type { Family, IpAddress } from '../../model/ip.ts';
 import type { ServiceKey } from '../../model/names.ts';
 import { Claims, ReferenceCounts } from '../../plan/claims.ts';
-import type { DesiredMember, DesiredService, DesiredVirtualServer } from './desired.ts';
-import { SET_NAMES, type SetName } from './sets.ts';
-import type { Family } from '../../model/ip.ts';
+import { ClosedToNode } from './closed-to-node.ts';
+import type { AddressService, DesiredMember, DesiredService, DesiredVirtualServer } from './desired.ts';
+import { kernelSetName, SET_NAMES, type SetName } from './sets.ts';
 
 /** What one Service really gets: the part of its desired state that it owns. */
 export interface Effective {
@@ -39,7 +39,9 @@ export class Ledger {
   private readonly memberCounts = new ReferenceCounts();
   private readonly addressCounts = new ReferenceCounts();
   private readonly effective = new Map<ServiceKey, Effective>();
-  /** Members in each set, by "family set". */
+  private readonly closed = new ClosedToNode();
+  private objects = 0;
+  /** Members in each set, by its name in the kernel. */
   private readonly setSizes = new Map<string, number>();
 
   /**
@@ -85,9 +87,12 @@ export class Ledger {
     if (next === null) this.effective.delete(key);
     else this.effective.set(key, next);
     if (next === previous) return;
+    this.objects += countObjects(next ?? NOTHING) - countObjects(previous);
     // Acquired before released: what both states need never leaves the kernel in between.
     for (const { member, address } of references(next ?? NOTHING)) this.acquire(member, address, delta);
     for (const { member, address } of references(previous)) this.release(member, address, delta);
+    for (const each of next?.virtualServers ?? []) if (each.isClosedToNode) this.closed.acquire(each.service);
+    for (const each of previous.virtualServers) if (each.isClosedToNode) this.closed.release(each.service);
   }
 
   private acquire(member: DesiredMember | null, address: IpAddress | null, delta: LedgerDelta): void {
@@ -111,13 +116,28 @@ export class Ledger {
   }
 
   private resize(member: DesiredMember, by: number): void {
-    const id = `${member.family} ${member.set}`;
-    this.setSizes.set(id, (this.setSizes.get(id) ?? 0) + by);
+    const name = kernelSetName(member.set, member.family);
+    this.setSizes.set(name, (this.setSizes.get(name) ?? 0) + by);
+  }
+
+  /** Virtual and real servers together. */
+  get objectCount(): number {
+    return this.objects;
+  }
+
+  /** Members that a set is to have. */
+  setSize(set: SetName, family: Family): number {
+    return this.setSizes.get(kernelSetName(set, family)) ?? 0;
   }
 
   /** The sets of a family that have members. */
   nonEmptySets(family: Family): Set<SetName> {
-    return new Set(SET_NAMES.filter((set) => (this.setSizes.get(`${family} ${set}`) ?? 0) > 0));
+    return new Set(SET_NAMES.filter((set) => this.setSize(set, family) > 0));
+  }
+
+  /** The virtual servers of a family that processes of this node are kept from, sorted; the same object until they change. */
+  closedToNode(family: Family): readonly AddressService[] {
+    return this.closed.list(family);
   }
 
   hasMember(id: string): boolean {
@@ -128,9 +148,28 @@ export class Ledger {
     return this.addressCounts.count(address) > 0;
   }
 
+  /** All addresses that are to be on kube-ipvs0. */
+  addresses(): IterableIterator<IpAddress> {
+    return this.addressCounts.keys() as IterableIterator<IpAddress>;
+  }
+
+  /**
+   * Every member of a set that Services accepted by `isWanted` need, in no particular order; one may come more than once. Costs the table.
+   */
+  *membersOf(set: SetName, family: Family, isWanted: (key: ServiceKey) => boolean): Generator<DesiredMember> {
+    for (const [key, state] of this.effective)
+      if (isWanted(key))
+        for (const { member } of references(state))
+          if (member !== null && member.set === set && member.family === family) yield member;
+  }
+
   keys(): Iterable<ServiceKey> {
     return this.effective.keys();
   }
+}
+
+function countObjects({ virtualServers }: Effective): number {
+  return virtualServers.reduce((sum, { realServers }) => sum + 1 + realServers.length, 0);
 }
 
 function* references(

@@ -5,7 +5,7 @@ import type { Family, IpAddress } from '../../model/ip.ts';
 import { formatScheduling } from '../../model/schedulers.ts';
 import { formatOperationObject, type IpvsOperation } from '../../kernel/ipvs.ts';
 import { formatMember } from '../../kernel/ipset-codec.ts';
-import type { IpvsKernelPort, SetChange, KernelRules } from './port.ts';
+import type { BindOutcome, IpvsKernelPort, SetChange, KernelRules } from './port.ts';
 import { decodeSchedulerFlags } from './scheduler-flags.ts';
 import { kernelSetName } from './sets.ts';
 
@@ -32,22 +32,28 @@ export interface PlannedWrite {
 export const EMPTY_KERNEL: Pick<
   IpvsKernelPort,
   | 'services'
+  | 'servicePieces'
   | 'service'
   | 'destinations'
   | 'timeouts'
   | 'setMembers'
+  | 'setHeaders'
   | 'boundAddresses'
   | 'rules'
+  | 'rulesFingerprint'
   | 'sysctl'
   | 'hasRandomFully'
 > = {
   services: async () => [],
+  async *servicePieces() {},
   service: () => undefined,
   destinations: async () => [],
   timeouts: () => ({ tcpSeconds: 900, tcpFinSeconds: 120, udpSeconds: 300 }),
   setMembers: async () => null,
+  setHeaders: async () => new Map(),
   boundAddresses: async () => null,
   rules: async (): Promise<KernelRules> => new Map(),
+  rulesFingerprint: () => null,
   sysctl: () => null,
   hasRandomFully: () => true,
 };
@@ -56,23 +62,29 @@ export const EMPTY_KERNEL: Pick<
 export class RecordingPort implements IpvsKernelPort {
   readonly writes: PlannedWrite[] = [];
   readonly services: IpvsKernelPort['services'];
+  readonly servicePieces: IpvsKernelPort['servicePieces'];
   readonly service: IpvsKernelPort['service'];
   readonly destinations: IpvsKernelPort['destinations'];
   readonly timeouts: IpvsKernelPort['timeouts'];
   readonly setMembers: IpvsKernelPort['setMembers'];
+  readonly setHeaders: IpvsKernelPort['setHeaders'];
   readonly boundAddresses: IpvsKernelPort['boundAddresses'];
   readonly rules: IpvsKernelPort['rules'];
+  readonly rulesFingerprint: IpvsKernelPort['rulesFingerprint'];
   readonly sysctl: IpvsKernelPort['sysctl'];
   readonly hasRandomFully: IpvsKernelPort['hasRandomFully'];
 
   constructor(kernel: typeof EMPTY_KERNEL) {
     this.services = () => kernel.services();
+    this.servicePieces = () => kernel.servicePieces();
     this.service = (key) => kernel.service(key);
     this.destinations = (key) => kernel.destinations(key);
     this.timeouts = () => kernel.timeouts();
     this.setMembers = (set, family) => kernel.setMembers(set, family);
+    this.setHeaders = () => kernel.setHeaders();
     this.boundAddresses = () => kernel.boundAddresses();
     this.rules = (family) => kernel.rules(family);
+    this.rulesFingerprint = (family) => kernel.rulesFingerprint(family);
     this.sysctl = (path) => kernel.sysctl(path);
     this.hasRandomFully = (family) => kernel.hasRandomFully(family);
   }
@@ -84,6 +96,15 @@ export class RecordingPort implements IpvsKernelPort {
 
   async createSet(set: SetChange['set'], family: Family): Promise<void> {
     this.writes.push({ kind: 'set', action: 'add', object: kernelSetName(set, family), detail: '' });
+  }
+
+  async growSet(set: SetChange['set'], family: Family, maxMembers: number): Promise<void> {
+    this.writes.push({
+      kind: 'set',
+      action: 'change',
+      object: kernelSetName(set, family),
+      detail: `room for ${maxMembers}`,
+    });
   }
 
   async addMembers(changes: readonly SetChange[]): Promise<[]> {
@@ -112,10 +133,10 @@ export class RecordingPort implements IpvsKernelPort {
     this.writes.push({ kind: 'link', action: 'add', object: 'kube-ipvs0', detail: 'dummy' });
   }
 
-  async bind(addresses: readonly IpAddress[]): Promise<[]> {
+  async bind(addresses: readonly IpAddress[]): Promise<BindOutcome> {
     for (const address of addresses)
       this.writes.push({ kind: 'address', action: 'add', object: address, detail: 'kube-ipvs0' });
-    return [];
+    return { failures: [], present: [] };
   }
 
   async unbind(addresses: readonly IpAddress[]): Promise<[]> {

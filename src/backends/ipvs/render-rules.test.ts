@@ -23,6 +23,7 @@ const OPTIONS: RuleOptions = {
   masqueradeAll: false,
   localDetector: { kind: 'none' },
   hasRandomFully: true,
+  closedToNode: [],
 };
 
 const chain = (
@@ -165,7 +166,7 @@ const SHAPES: Record<string, RegExp> = {
   set: /^(KUBE|POINTSMAN)-[0-9A-Z-]+$/,
   address: new RegExp(`^(?<a>${ADDRESS})$`),
   member: new RegExp(
-    `^(KUBE|POINTSMAN)-[0-9A-Z-]+ (\\d+|(?<a>${ADDRESS})(,(tcp|udp|sctp):\\d+(,(?<b>${ADDRESS}))?)?)$`,
+    `^(KUBE|POINTSMAN)-[0-9A-Z-]+ (\\d+|(?<a>${ADDRESS})(,(tcp|udp|sctp):\\d+(,(?<b>${ADDRESS})(/\\d+)?)?)?)$`,
   ),
   virtualServer: new RegExp(`^(TCP|UDP|SCTP) (?:(?<a>[0-9.]+)|\\[(?<b>${ADDRESS})\\]):\\d+$`),
   realServer: new RegExp(
@@ -177,6 +178,15 @@ const SHAPES: Record<string, RegExp> = {
 const DETAIL = new RegExp(
   `^(|(${SCHEDULERS.join('|')})( flag-[123])*( persistent \\d+)?|weight \\d+|kube-ipvs0|dummy)$`,
 );
+
+/** The one kind of rule with an address of a Service in it. */
+function isClosedToNodeRule(line: string): boolean {
+  const match =
+    /^-A KUBE-IPVS-OUT-FILTER -s (\S+)\/(32|128) -m ipvs --vproto (6|17|132) --vaddr (\S+) --vport \d{1,5} -j DROP$/.exec(
+      line,
+    );
+  return match !== null && match[1] === match[4] && parseIp(match[4] ?? '') === match[4];
+}
 
 describe('what is handed to the tools', () => {
   const detectors: readonly LocalDetector[] = [
@@ -220,7 +230,8 @@ describe('what is handed to the tools', () => {
             if (kind === 'virtualServer' || kind === 'realServer') serversSeen++;
             if (kind === 'rules') {
               expect(families).toContain(object);
-              for (const line of detail.split('\n')) expect(possible).toContain(line);
+              for (const line of detail.split('\n'))
+                if (!isClosedToNodeRule(line)) expect(possible).toContain(line);
               rulesSeen++;
               continue;
             }

@@ -4,6 +4,7 @@
 // Source: kube-proxy 1.36, mode ipvs.
 
 import type { Family } from '../../model/ip.ts';
+import type { AddressKey } from '../../kernel/ipvs-codec.ts';
 import type { LocalDetector } from '../../plan/plan.ts';
 import { kernelSetName, SETS, type SetName } from './sets.ts';
 
@@ -18,6 +19,8 @@ export interface RuleOptions {
   readonly localDetector: LocalDetector;
   /** iptables 1.6.2 and later know MASQUERADE --random-fully. */
   readonly hasRandomFully: boolean;
+  /** Virtual servers that processes of this node are kept from, in the order of the rules. */
+  readonly closedToNode: readonly AddressKey[];
 }
 
 export interface Chain {
@@ -92,10 +95,16 @@ export function renderRules(options: RuleOptions, nonEmpty: ReadonlySet<SetName>
         '-j DROP',
       ]),
       filter('KUBE-IPVS-FILTER', ipvsFilterChain(options, rules)),
-      filter('KUBE-IPVS-OUT-FILTER', []),
+      filter('KUBE-IPVS-OUT-FILTER', options.closedToNode.map(closedToNodeRule)),
     ],
     jumps: JUMPS.map(([table, from, to, comment]) => ({ table, from, rule: `${quoted(comment)} -j ${to}` })),
   };
+}
+
+/** A process of this node that connects to a virtual server has its address as its source. */
+function closedToNodeRule({ family, address, protocol, port }: AddressKey): string {
+  const source = `${address}/${family === 'IPv4' ? 32 : 128}`;
+  return `-s ${source} -m ipvs --vproto ${protocol} --vaddr ${address} --vport ${port} -j DROP`;
 }
 
 function mark(options: RuleOptions): string {

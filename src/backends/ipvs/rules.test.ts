@@ -4,7 +4,12 @@ import type { Family } from '../../model/ip.ts';
 import { Rules } from './rules.ts';
 import type { SetName } from './sets.ts';
 
-const OPTIONS = { masqueradeMark: 0x4000, masqueradeAll: false, localDetector: { kind: 'none' } } as const;
+const OPTIONS = {
+  masqueradeMark: 0x4000,
+  masqueradeAll: false,
+  localDetector: { kind: 'none' },
+  closedToNode: [],
+} as const;
 const NONE: ReadonlySet<SetName> = new Set();
 const CLUSTER_IP: ReadonlySet<SetName> = new Set<SetName>(['KUBE-CLUSTER-IP']);
 

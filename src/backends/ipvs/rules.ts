@@ -8,12 +8,25 @@ import type { SetName } from './sets.ts';
 
 const TABLES: readonly Table[] = ['nat', 'filter'];
 
+/** What the caller knows of the rules that it wants; the rest is of the family and its tools. */
+export type WantedRules = Omit<RuleOptions, 'family' | 'hasRandomFully'>;
+
+interface Wish {
+  readonly options: WantedRules;
+  readonly nonEmpty: ReadonlySet<SetName>;
+}
+
 /** The rules of one family: what is known to be in the kernel, and the way to what is wanted. */
 export class Rules {
   private readonly port: IpvsKernelPort;
   private readonly family: Family;
   /** Chain contents in the kernel, by "table chain"; a built-in chain holds all its rules. */
   private known: Promise<Map<string, readonly string[]>> | null = null;
+  private fingerprint: string | null = null;
+  /** What `ensure` was last asked for. */
+  private wish: Wish | null = null;
+  /** True when the kernel was found to have it, or got it. */
+  private isEnsured = false;
 
   constructor(port: IpvsKernelPort, family: Family) {
     this.port = port;
@@ -31,10 +44,10 @@ export class Rules {
    * Makes the rules what `renderRules` says for these options and non-empty sets. Returns the restored text, '' when nothing
    * differed. Throws TOOL_FAILED when iptables-restore refuses it: then nothing was changed.
    */
-  async ensure(
-    options: Omit<RuleOptions, 'family' | 'hasRandomFully'>,
-    nonEmpty: ReadonlySet<SetName>,
-  ): Promise<string> {
+  async ensure(options: WantedRules, nonEmpty: ReadonlySet<SetName>): Promise<string> {
+    if (this.isEnsured && this.wish !== null && isSameWish(this.wish, { options, nonEmpty })) return '';
+    this.wish = { options, nonEmpty };
+    this.isEnsured = false;
     this.load();
     const known = await this.takeKnown();
     const wanted = renderRules(
@@ -42,37 +55,74 @@ export class Rules {
       nonEmpty,
     );
     const text = renderRestore(wanted, known);
-    if (text === '') return '';
-    try {
-      await this.port.restoreRules(this.family, text);
-    } catch (error) {
-      this.known = null;
-      throw error;
+    if (text !== '') {
+      try {
+        await this.port.restoreRules(this.family, text);
+      } catch (error) {
+        this.forget();
+        throw error;
+      }
+      this.fingerprint = this.port.rulesFingerprint(this.family);
     }
     for (const chain of wanted.chains) known.set(`${chain.table} ${chain.name}`, chain.rules);
     for (const jump of wanted.jumps) {
       const rules = known.get(`${jump.table} ${jump.from}`) ?? [];
       if (!rules.includes(jump.rule)) known.set(`${jump.table} ${jump.from}`, [jump.rule, ...rules]);
     }
+    this.isEnsured = true;
     return text;
+  }
+
+  /**
+   * True when somebody may have changed the rules of the family since they were last read or written; costs microseconds. Kernels without a
+   * fingerprint always answer false: only `recheck` tells.
+   */
+  mayHaveChanged(): boolean {
+    return this.isEnsured && this.port.rulesFingerprint(this.family) !== this.fingerprint;
+  }
+
+  /** Reads the rules again and puts right what differs from what was last asked for; returns the restored text. Throws as `ensure`. */
+  async recheck(): Promise<string> {
+    if (this.wish === null) return '';
+    this.forget();
+    return this.ensure(this.wish.options, this.wish.nonEmpty);
+  }
+
+  private forget(): void {
+    this.known = null;
+    this.isEnsured = false;
   }
 
   private async takeKnown(): Promise<Map<string, readonly string[]>> {
     try {
       return await (this.known ?? this.read());
     } catch (error) {
-      this.known = null;
+      this.forget();
       throw error;
     }
   }
 
   private async read(): Promise<Map<string, readonly string[]>> {
+    // Taken before reading: what is changed meanwhile is seen as a change later.
+    this.fingerprint = this.port.rulesFingerprint(this.family);
     const known = new Map<string, readonly string[]>();
     for (const [table, chains] of await this.port.rules(this.family)) {
       for (const [chain, rules] of chains) known.set(`${table} ${chain}`, rules);
     }
     return known;
   }
+}
+
+function isSameWish(one: Wish, other: Wish): boolean {
+  const [before, options] = [one.options, other.options];
+  return (
+    before.masqueradeMark === options.masqueradeMark &&
+    before.masqueradeAll === options.masqueradeAll &&
+    before.localDetector === options.localDetector &&
+    before.closedToNode === options.closedToNode &&
+    one.nonEmpty.size === other.nonEmpty.size &&
+    [...other.nonEmpty].every((set) => one.nonEmpty.has(set))
+  );
 }
 
 /** iptables-restore --noflush input that turns `known` into `wanted`; '' when nothing differs. */

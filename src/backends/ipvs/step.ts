@@ -1,27 +1,32 @@
-// One step of writing: carries out what a few Services need, in the order that leaks nothing.
-//   restrict: members that shut or mark (undeclared ports rejected, hairpin and NodePort masquerade, ownership)
-//   add:      virtual servers, then their real servers
-//   open:     members that let packets pass, then addresses
-// and on removal the reverse. Every failure is kept with the virtual server, member or address it belongs to.
+// One step of writing: carries out what a few Services need, in the order that leaks nothing (phases.ts), and on removal the reverse.
+// A refusal stops only what would be unsafe without the refused thing:
+//  - a frontend whose guard or virtual server is refused stays shut (no passes, no address);
+//  - what leads to a virtual server, or is guarded, goes first: where it could not be removed, what stands behind it stays.
+// Every failure is kept with the virtual server, member or address it belongs to.
 
 import type { KernelError } from '../../model/errors.ts';
 import type { Family, IpAddress } from '../../model/ip.ts';
 import type { SetMember } from '../../kernel/ipset-codec.ts';
 import type { IpvsFailure, IpvsOperation } from '../../kernel/ipvs.ts';
 import { formatServiceKey } from '../../kernel/ipvs-codec.ts';
-import type { DesiredMember } from './desired.ts';
+import { makeMember, type AddressService, type DesiredMember, type DesiredVirtualServer } from './desired.ts';
 import type { VirtualServerDiff } from './diff.ts';
 import type { LedgerDelta } from './ledger.ts';
+import { orderMembers } from './phases.ts';
 import type { AddressFailure, IpvsKernelPort, MemberFailure, SetChange } from './port.ts';
-import type { SetName } from './sets.ts';
+import { SETS, type SetName } from './sets.ts';
 
 /** Work of one step. */
 export interface Step {
   readonly delta: LedgerDelta;
+  /** Everything that the Services of the step want by now, changed or not. */
+  readonly wanted: readonly DesiredVirtualServer[];
   /** By virtual server id. */
   readonly changed: ReadonlyMap<string, VirtualServerDiff>;
-  /** DEL_SERVICE, each with its real servers. */
-  readonly deleted: readonly IpvsOperation[];
+  /** Virtual servers that go, each with its real servers. */
+  readonly deleted: readonly AddressService[];
+  /** Ids of wanted virtual servers that are to stay shut. */
+  readonly shut: ReadonlySet<string>;
 }
 
 /** What became of it. */
@@ -31,19 +36,20 @@ export interface StepOutcome {
   readonly failedVirtualServers: Map<string, KernelError>;
   readonly failedMembers: MemberFailure[];
   readonly failedAddresses: AddressFailure[];
+  /** Wanted addresses that were on kube-ipvs0 already. */
+  readonly presentAddresses: IpAddress[];
+  /** Wanted addresses that were not bound, because everything at them stayed shut. */
+  readonly shutAddresses: IpAddress[];
+  /** Ids of wanted virtual servers that stayed shut; new ones among them were not made. */
+  readonly shut: ReadonlySet<string>;
+  /** Unwanted virtual servers that were left because something still leads to them. */
+  readonly keptServices: AddressService[];
+  /** Unwanted members that were left because what they guard could not be removed. */
+  readonly keptGuards: DesiredMember[];
 }
 
 const ENOENT = 2;
 const ESRCH = 3;
-
-/** Sets whose members let packets through to what is behind them; all others shut or mark. */
-const OPENING_SETS: ReadonlySet<SetName> = new Set([
-  'KUBE-CLUSTER-IP',
-  'KUBE-EXTERNAL-IP',
-  'KUBE-EXTERNAL-IP-LOCAL',
-  'KUBE-LOAD-BALANCER',
-  'KUBE-HEALTH-CHECK-NODE-PORT',
-] satisfies SetName[]);
 
 /** Runs the step against the port. Throws only when the outcome of something is unknown (time limits, lost replies). */
 export async function runStep(
@@ -51,53 +57,67 @@ export async function runStep(
   step: Step,
   pace: () => Promise<void>,
 ): Promise<StepOutcome> {
-  const run = new StepRun(port, pace);
-  const { delta } = step;
-  await run.addMembers(delta.addMembers.values(), false);
-  await run.createVirtualServers(step.changed);
-  await run.changeRealServers(step.changed, 'add');
-  await run.addMembers(delta.addMembers.values(), true);
+  const run = new StepRun(port, step, pace);
+  const { changed, delta, deleted } = step;
+  const members = orderMembers(delta);
+  await run.addMembers(members.addGuards);
+  run.shutUnguarded();
+  await run.deleteMembers(members.removeUnmarks);
+  await run.createVirtualServers();
+  await run.changeRealServers(changed, 'add');
+  await run.addMembers(members.addPasses.filter((each) => !run.isShut(each)));
   await run.bind([...delta.addAddresses]);
 
   await run.unbind([...delta.removeAddresses]);
-  await run.deleteMembers(delta.removeMembers.values(), true);
-  await run.changeRealServers(step.changed, 'remove');
-  await run.deleteVirtualServers(step.deleted);
-  await run.deleteMembers(delta.removeMembers.values(), false);
+  await run.deleteMembers(members.removePasses);
+  await run.changeRealServers(changed, 'remove');
+  await run.addMembers(members.addUnmarks);
+  await run.deleteVirtualServers(run.releasedServices(deleted));
+  await run.deleteMembers(run.releasedGuards(members.removeGuards));
   return run.outcome;
 }
 
 class StepRun {
-  readonly outcome: StepOutcome = {
-    operations: 0,
-    failedVirtualServers: new Map(),
-    failedMembers: [],
-    failedAddresses: [],
-  };
+  readonly outcome: StepOutcome;
   private readonly port: IpvsKernelPort;
+  private readonly step: Step;
   private readonly pace: () => Promise<void>;
+  /** Ids of virtual servers to which nothing may lead that does not yet. */
+  private readonly shut: Set<string>;
 
-  constructor(port: IpvsKernelPort, pace: () => Promise<void>) {
+  constructor(port: IpvsKernelPort, step: Step, pace: () => Promise<void>) {
     this.port = port;
+    this.step = step;
     this.pace = pace;
+    this.shut = new Set(step.shut);
+    this.outcome = {
+      operations: 0,
+      failedVirtualServers: new Map(),
+      failedMembers: [],
+      failedAddresses: [],
+      presentAddresses: [],
+      shutAddresses: [],
+      shut: this.shut,
+      keptServices: [],
+      keptGuards: [],
+    };
   }
 
-  async addMembers(members: Iterable<DesiredMember>, isOpening: boolean): Promise<void> {
-    const changes = this.group(members, isOpening);
+  async addMembers(members: readonly DesiredMember[]): Promise<void> {
+    if (members.length === 0) return;
     await this.pace();
-    if (changes.length > 0) this.outcome.failedMembers.push(...(await this.port.addMembers(changes)));
+    this.outcome.failedMembers.push(...(await this.port.addMembers(this.group(members))));
   }
 
-  async deleteMembers(members: Iterable<DesiredMember>, isOpening: boolean): Promise<void> {
-    const changes = this.group(members, isOpening);
+  async deleteMembers(members: readonly DesiredMember[]): Promise<void> {
+    if (members.length === 0) return;
     await this.pace();
-    if (changes.length > 0) this.outcome.failedMembers.push(...(await this.port.deleteMembers(changes)));
+    this.outcome.failedMembers.push(...(await this.port.deleteMembers(this.group(members))));
   }
 
-  private group(members: Iterable<DesiredMember>, isOpening: boolean): SetChange[] {
+  private group(members: readonly DesiredMember[]): SetChange[] {
     const bySet = new Map<string, { set: SetName; family: Family; members: SetMember[] }>();
     for (const { set, family, member } of members) {
-      if (OPENING_SETS.has(set) !== isOpening) continue;
       this.outcome.operations++;
       const id = `${family} ${set}`;
       const change = bySet.get(id);
@@ -107,11 +127,34 @@ class StepRun {
     return [...bySet.values()];
   }
 
+  /** After the guards: frontends that miss one stay shut. */
+  shutUnguarded(): void {
+    const { failedMembers } = this.outcome;
+    if (failedMembers.length === 0) return;
+    const failed = new Set(
+      failedMembers.map(({ set, family, member }) => makeMember(set, family, member).id),
+    );
+    for (const { id, members } of this.step.wanted)
+      if (members.some((member) => failed.has(member.id))) this.shut.add(id);
+  }
+
+  /** True for a member that would let packets through to a virtual server that is to stay shut. */
+  isShut({ id }: DesiredMember): boolean {
+    if (this.shut.size === 0) return false;
+    return this.step.wanted.some(
+      (each) => this.shut.has(each.id) && each.members.some((member) => member.id === id),
+    );
+  }
+
   /** Apart from their real servers: a key that somebody else took meanwhile must not get ours. */
-  async createVirtualServers(changed: ReadonlyMap<string, VirtualServerDiff>): Promise<void> {
+  async createVirtualServers(): Promise<void> {
     const operations: IpvsOperation[] = [];
-    for (const { service } of changed.values()) if (service !== null) operations.push(service);
+    for (const [id, { service }] of this.step.changed) {
+      if (service !== null && !(service.op === 'NEW_SERVICE' && this.shut.has(id))) operations.push(service);
+    }
     await this.applyIpvs(operations, () => false);
+    for (const [id, { operation }] of this.outcome.failedVirtualServers)
+      if (operation === 'NEW_SERVICE') this.shut.add(id);
   }
 
   async changeRealServers(
@@ -120,8 +163,9 @@ class StepRun {
   ): Promise<void> {
     const operations: IpvsOperation[] = [];
     for (const [id, diff] of changed) {
-      if (!this.outcome.failedVirtualServers.has(id))
-        for (const operation of diff[step]) operations.push(operation);
+      if (this.outcome.failedVirtualServers.has(id)) continue;
+      if (diff.service?.op === 'NEW_SERVICE' && this.shut.has(id)) continue;
+      for (const operation of diff[step]) operations.push(operation);
     }
     await this.applyIpvs(
       operations,
@@ -129,8 +173,11 @@ class StepRun {
     );
   }
 
-  async deleteVirtualServers(operations: readonly IpvsOperation[]): Promise<void> {
-    await this.applyIpvs(operations, ({ error }) => error.errno === ESRCH);
+  async deleteVirtualServers(services: readonly AddressService[]): Promise<void> {
+    await this.applyIpvs(
+      services.map((service) => ({ op: 'DEL_SERVICE', service })),
+      ({ error }) => error.errno === ESRCH,
+    );
   }
 
   private async applyIpvs(
@@ -149,11 +196,25 @@ class StepRun {
     }
   }
 
+  /** An address is bound when anything at it is open. */
   async bind(addresses: readonly IpAddress[]): Promise<void> {
-    if (addresses.length === 0) return;
-    this.outcome.operations += addresses.length;
+    const open = addresses.filter((address) => !this.isShutAddress(address));
+    if (open.length < addresses.length) {
+      const bound = new Set(open);
+      this.outcome.shutAddresses.push(...addresses.filter((address) => !bound.has(address)));
+    }
+    if (open.length === 0) return;
+    this.outcome.operations += open.length;
     await this.pace();
-    this.outcome.failedAddresses.push(...(await this.port.bind(addresses)));
+    const { failures, present } = await this.port.bind(open);
+    this.outcome.failedAddresses.push(...failures);
+    this.outcome.presentAddresses.push(...present);
+  }
+
+  private isShutAddress(address: IpAddress): boolean {
+    if (this.shut.size === 0) return false;
+    const here = this.step.wanted.filter(({ isBound, service }) => isBound && service.address === address);
+    return here.length > 0 && here.every(({ id }) => this.shut.has(id));
   }
 
   async unbind(addresses: readonly IpAddress[]): Promise<void> {
@@ -162,4 +223,37 @@ class StepRun {
     await this.pace();
     this.outcome.failedAddresses.push(...(await this.port.unbind(addresses)));
   }
+
+  /** The virtual servers to which nothing leads any more; the others stay and are noted. */
+  releasedServices(services: readonly AddressService[]): readonly AddressService[] {
+    const { failedAddresses, failedMembers, keptServices } = this.outcome;
+    if (failedAddresses.length === 0 && failedMembers.length === 0) return services;
+    const addresses = new Set(failedAddresses.map(({ address }) => address));
+    const isLedTo = (service: AddressService): boolean =>
+      addresses.has(service.address) ||
+      failedMembers.some(({ set, member }) => SETS[set].role === 'pass' && isPortalOf(member, service));
+    keptServices.push(...services.filter(isLedTo));
+    return services.filter((service) => !isLedTo(service));
+  }
+
+  /** The guards whose charge is gone; the others stay and are noted. */
+  releasedGuards(guards: readonly DesiredMember[]): readonly DesiredMember[] {
+    const { failedAddresses, failedVirtualServers, keptGuards, keptServices } = this.outcome;
+    if (failedAddresses.length + failedVirtualServers.size + keptServices.length === 0) return guards;
+    const addresses = new Set(failedAddresses.map(({ address }) => address));
+    const services = [
+      ...keptServices,
+      ...this.step.deleted.filter((service) => failedVirtualServers.has(formatServiceKey(service))),
+    ];
+    const isNeeded = ({ set, member }: DesiredMember): boolean =>
+      SETS[set].role === 'guard' &&
+      ((set === 'KUBE-IPVS-IPS' && member.address !== undefined && addresses.has(member.address)) ||
+        services.some((service) => isPortalOf(member, service)));
+    keptGuards.push(...guards.filter(isNeeded));
+    return guards.filter((each) => !isNeeded(each));
+  }
+}
+
+function isPortalOf(member: SetMember, { address, protocol, port }: AddressService): boolean {
+  return member.address === address && member.protocol === protocol && member.port === port;
 }

@@ -1,0 +1,55 @@
+// Keeps the kernel switches as wanted while the table grows and shrinks, and tells what somebody else changed from what is newly wanted.
+
+import type { IpvsKernelPort } from './port.ts';
+import type { IpvsSettings } from './settings.ts';
+import {
+  applySwitches,
+  checkSwitches,
+  wantedSwitches,
+  type SwitchChange,
+  type SwitchFacts,
+} from './switches.ts';
+import type { Table } from './table.ts';
+
+export class SwitchKeeper {
+  private readonly port: IpvsKernelPort;
+  private readonly table: Table;
+  private readonly settings: () => IpvsSettings;
+  private readonly facts: () => SwitchFacts;
+  /** By path, as they were last written or found right. */
+  private wanted: ReadonlyMap<string, string | null> = new Map();
+
+  constructor(port: IpvsKernelPort, table: Table, settings: () => IpvsSettings, facts: () => SwitchFacts) {
+    this.port = port;
+    this.table = table;
+    this.settings = settings;
+    this.facts = facts;
+  }
+
+  /** Writes what differs; returns the number of writes. Throws as applySwitches. */
+  apply(): number {
+    const writes = applySwitches(this.port, this.settings(), this.facts());
+    this.remember();
+    return writes;
+  }
+
+  /** Puts right what differs; returns what somebody else had changed. What cannot be written counts as a failure of the node. */
+  check(): SwitchChange[] {
+    const changes = checkSwitches(this.port, this.settings(), this.facts());
+    const { failures } = this.table;
+    for (const { path, error } of changes) {
+      if (error === null) failures.settleNode(path);
+      else failures.noteNode(path, error);
+    }
+    const drifted = changes.filter(
+      ({ path, wanted, error }) => error === null && this.wanted.get(path) === wanted,
+    );
+    this.remember();
+    return drifted;
+  }
+
+  private remember(): void {
+    const rows = wantedSwitches(this.settings(), this.facts());
+    this.wanted = new Map(rows.map(({ path, wanted }) => [path, wanted]));
+  }
+}

@@ -1,0 +1,24 @@
+// What the IPVS backend knows and wants at present, shared by its parts: the writer, the first start, the verifier. Values only; each part
+// says for itself when it changes them.
+
+import type { ServiceKey } from '../../model/names.ts';
+import type { DesiredMember, DesiredService } from './desired.ts';
+import type { AppliedVirtualServer } from './diff.ts';
+import { Failures } from './failures.ts';
+import { Ledger } from './ledger.ts';
+
+export class Table {
+  /** What Services share in the kernel, and what each really gets. */
+  readonly ledger = new Ledger();
+  /** What each Service asks for. */
+  readonly desired = new Map<ServiceKey, DesiredService>();
+  /** Virtual servers of ours in the kernel, by id. */
+  readonly applied = new Map<string, AppliedVirtualServer>();
+  /** Ids of virtual servers that others made. */
+  readonly foreign = new Set<string>();
+  /** Members of our sets that no Service needs and that stay, by id: others put them there, or they mark what is excluded. */
+  readonly kept = new Map<string, DesiredMember>();
+  /** Room for members, by the kernel's name of each set that has a limit. */
+  readonly capacities = new Map<string, number>();
+  readonly failures = new Failures();
+}

@@ -1,0 +1,136 @@
+// When verification does what: urgent repairs at once, cheap checks every few seconds, and the comparison of the whole table slice by slice
+// at a pace that ends it within ten minutes and takes no more than a hundredth of a core, whichever is slower. The clock is injected.
+
+import type { VerificationStatus } from '../backends/ipvs/verifier.ts';
+import { errorLine } from '../model/errors.ts';
+import type { Timers } from './sync-loop.ts';
+
+/** Between two cheap checks. */
+const CHECK_MS = 5000;
+/** A whole comparison is spread over this time; the rest to ten minutes is left for a busy node. */
+const CYCLE_MS = 480_000;
+/** Work is followed by this many times as long a pause: with the cheap checks it stays under 1 % of a core. */
+const PAUSE_PER_WORK = 120;
+/** Never faster than this, however small the table. */
+const MIN_SLICE_MS = 20;
+
+/** The part of the verifier that is driven. */
+export interface VerifierWork {
+  readonly status: VerificationStatus;
+  repairSuspects(): Promise<void>;
+  checkContainers(): Promise<void>;
+  checkSlice(): Promise<boolean>;
+  close(): Promise<void>;
+}
+
+export interface VerifyLoopOptions {
+  readonly verifier: VerifierWork;
+  /** Runs the work apart from syncs; see SyncLoop.beside. May leave it out while there is nothing to verify. */
+  readonly beside: (work: () => Promise<void>) => Promise<void>;
+  /** Hears of a failed check, each message once in a row. */
+  readonly onError: (message: string) => void;
+  readonly timers: Timers;
+}
+
+/** How long comparisons take, for status. */
+export interface VerifyLoopStatus extends VerificationStatus {
+  /** Milliseconds of the last complete comparison, and how long work was done in it; null before the first. */
+  readonly lastCycle: { readonly durationMs: number; readonly workMs: number } | null;
+}
+
+export class VerifyLoop {
+  private readonly options: VerifyLoopOptions;
+  private checkTimer: unknown = null;
+  private sliceTimer: unknown = null;
+  private isStopped = false;
+  private isUrgent = false;
+  private lastError = '';
+  private cycleStartMs: number | null = null;
+  private cycleWorkMs = 0;
+  private lastCycle: VerifyLoopStatus['lastCycle'] = null;
+
+  constructor(options: VerifyLoopOptions) {
+    this.options = options;
+  }
+
+  get status(): VerifyLoopStatus {
+    return { ...this.options.verifier.status, lastCycle: this.lastCycle };
+  }
+
+  start(): void {
+    this.armCheck(CHECK_MS);
+    this.armSlice(MIN_SLICE_MS);
+  }
+
+  /** Something was seen to be wrong: `repairSuspects` runs as soon as no sync does. Cheap; call it as often as you like. */
+  repairNow(): void {
+    if (this.isUrgent || this.isStopped) return;
+    this.isUrgent = true;
+    void this.run(() => {
+      this.isUrgent = false;
+      return this.options.verifier.repairSuspects();
+    });
+  }
+
+  /** Starts nothing more; resolves when what runs has ended. */
+  async stop(): Promise<void> {
+    this.isStopped = true;
+    this.options.timers.clear(this.checkTimer);
+    this.options.timers.clear(this.sliceTimer);
+    await this.options.verifier.close();
+  }
+
+  private armCheck(delayMs: number): void {
+    if (this.isStopped) return;
+    this.checkTimer = this.options.timers.set(() => void this.check(), delayMs);
+  }
+
+  private armSlice(delayMs: number): void {
+    if (this.isStopped) return;
+    this.sliceTimer = this.options.timers.set(() => void this.compareSlice(), delayMs);
+  }
+
+  private async check(): Promise<void> {
+    const workMs = await this.run(() => this.options.verifier.checkContainers());
+    this.armCheck(Math.max(CHECK_MS, workMs * PAUSE_PER_WORK));
+  }
+
+  private async compareSlice(): Promise<void> {
+    this.cycleStartMs ??= this.options.timers.now();
+    let isLast = false;
+    const workMs = await this.run(async () => {
+      isLast = await this.options.verifier.checkSlice();
+    });
+    this.cycleWorkMs += workMs;
+    if (isLast) {
+      this.lastCycle = {
+        durationMs: this.options.timers.now() - this.cycleStartMs,
+        workMs: this.cycleWorkMs,
+      };
+      this.cycleStartMs = null;
+      this.cycleWorkMs = 0;
+    }
+    const paceMs = CYCLE_MS / Math.max(1, this.options.verifier.status.slices);
+    this.armSlice(Math.max(MIN_SLICE_MS, paceMs, workMs * PAUSE_PER_WORK));
+  }
+
+  /** Milliseconds that the work took, without waiting for its turn. */
+  private async run(work: () => Promise<void>): Promise<number> {
+    const { beside, onError, timers } = this.options;
+    let workMs = 0;
+    await beside(async () => {
+      const startMs = timers.now();
+      try {
+        await work();
+        this.lastError = '';
+      } catch (error) {
+        const message = errorLine(error);
+        if (message !== this.lastError) onError(message);
+        this.lastError = message;
+      } finally {
+        workMs = timers.now() - startMs;
+      }
+    });
+    return workMs;
+  }
+}
