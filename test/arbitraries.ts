@@ -227,6 +227,7 @@ export const nodeOptions: fc.Arbitrary<NodeOptions> = fc.record({
   allowsExternalIPs: mostly(fc.constant(true), false),
   otherFamilySourceRanges: fc.constantFrom('Allow', 'Deny'),
   scheduler: fc.constantFrom('rr', 'wrr', 'mh'),
+  missingSchedulers: fc.constantFrom<NodeOptions['missingSchedulers']>([], [], ['sh']),
   masqueradeAll: fc.boolean(),
   localDetector: fc.constantFrom<NodeOptions['localDetector']>(
     { kind: 'none' },

@@ -16,6 +16,7 @@ export const PLAIN_NODE: NodeOptions = {
   allowsExternalIPs: true,
   otherFamilySourceRanges: 'Allow',
   scheduler: 'rr',
+  missingSchedulers: [],
   masqueradeAll: false,
   localDetector: { kind: 'none' },
 };

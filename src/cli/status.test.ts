@@ -1,4 +1,8 @@
+// The text of `pointsman status`: what a person sees, to the byte, and nothing where there is nothing to say.
+
 import { describe, expect, it } from 'vitest';
+import type { FailedOperation } from '../backends/ipvs/failures.ts';
+import { REPAIR_KINDS, type Repair } from '../backends/ipvs/repairs.ts';
 import type { AgentStatus, VirtualServerStatus } from '../daemon/status.ts';
 import { formatStatus } from './status.ts';
 
@@ -10,11 +14,47 @@ const SYNCED: AgentStatus = {
   isSynced: true,
   lastSync: { operations: 12, durationMs: 3.456, failedServices: [] },
   lastError: '',
+  plannedServices: 0,
   pendingServices: 0,
   services: [],
   foreignVirtualServers: [],
+  failedOperations: [],
+  leftovers: [],
+  repairs: repairs([], 0),
+  verification: null,
+  kernel: { switches: [], error: '' },
   problems: [],
 };
+
+/** `total` repairs of set members, of which `last` are remembered. */
+function repairs(last: readonly Repair[], total: number): AgentStatus['repairs'] {
+  const byKind = Object.fromEntries(REPAIR_KINDS.map((kind) => [kind, kind === 'member' ? total : 0]));
+  return { total, byKind: byKind as AgentStatus['repairs']['byKind'], last };
+}
+
+const failed = (object: string, more: Partial<FailedOperation> = {}): FailedOperation => ({
+  service: 'default/web' as FailedOperation['service'],
+  isRemoval: false,
+  object,
+  operation: 'NEW_DEST',
+  errno: 12,
+  errnoName: 'ENOMEM',
+  message: 'it was refused',
+  ...more,
+});
+const ofNode = failed('rules IPv4', { service: null, operation: '', errno: 0, errnoName: 'TOOL_FAILED' });
+const repaired = (n: number): Repair => ({
+  kind: 'member',
+  object: `KUBE-CLUSTER-IP 10.96.0.${n},tcp:80`,
+  what: 'was missing',
+});
+const progress = { cycles: 0, slice: 0, slices: 40, lastCycle: null, lastError: '' };
+
+/** The text between the table and the problems. */
+function sections(change: Partial<AgentStatus>): string {
+  const text = formatStatus({ ...SYNCED, ...change });
+  return text.slice(text.indexOf('STATE\n') + 'STATE\n'.length, text.indexOf('\nNo problems.'));
+}
 
 const server = (
   address: string,
@@ -109,6 +149,11 @@ Problems:
       'no Services: not synced (1 failed Service, 2 pending); last sync 1 operation in 1.0 ms',
     ],
     [
+      'while something is left over and rules fail',
+      { leftovers: ['10.96.0.9'], failedOperations: [ofNode, failed('TCP 10.96.0.1:80')] },
+      'no Services: not synced (no failed Services, 0 pending, 1 left over, 1 failure of the node); last sync 12 operations in 3.5 ms',
+    ],
+    [
       'after an error',
       { lastSync: null, lastError: 'iptables-restore failed' },
       'no Services: not synced: iptables-restore failed',
@@ -117,5 +162,156 @@ Problems:
     expect(formatStatus({ ...SYNCED, isSynced: false, ...change }).split('\n')[0]).toBe(
       `Node node1, mode ipvs, scheduler rr, ${expected}`,
     );
+  });
+
+  it.each<[string, Partial<AgentStatus>, string]>([
+    ['nothing where there is nothing to say', {}, ''],
+    [
+      'that verification fails, also before it got anywhere',
+      { verification: { ...progress, lastError: 'GET_SERVICE: EIO (errno 5)' } },
+      `
+Verification fails at present: GET_SERVICE: EIO (errno 5)
+`,
+    ],
+    ['nothing of a verification that has not begun', { verification: progress }, ''],
+    [
+      'nothing of kernel switches that are as wanted, left as they are, or not there',
+      {
+        kernel: {
+          error: '',
+          switches: [
+            { path: 'net/ipv4/ip_forward', value: '1', wanted: '1', why: 'a' },
+            { path: 'net/ipv4/vs/conn_reuse_mode', value: '1', wanted: null, why: 'b' },
+            { path: 'net/ipv4/vs/run_estimation', value: null, wanted: '1', why: 'c' },
+          ],
+        },
+      },
+      '',
+    ],
+    [
+      'failed operations with object, operation, errno and Service',
+      {
+        failedOperations: [
+          ofNode,
+          failed('TCP 10.96.0.1:80'),
+          failed('KUBE-CLUSTER-IP 10.96.0.1,tcp:80', {
+            operation: 'ipset add',
+            errno: 4352,
+            errnoName: 'IPSET_ERR_HASH_FULL',
+          }),
+        ],
+      },
+      `
+Failed operations (tried again by themselves):
+  OBJECT                            OPERATION  ERRNO                       SERVICE
+  rules IPv4                        -          TOOL_FAILED                 (the node)
+  TCP 10.96.0.1:80                  NEW_DEST   ENOMEM (12)                 default/web
+  KUBE-CLUSTER-IP 10.96.0.1,tcp:80  ipset add  IPSET_ERR_HASH_FULL (4352)  default/web
+`,
+    ],
+    [
+      'what is left over',
+      { leftovers: ['10.96.0.9', 'TCP 10.96.0.9:80'] },
+      `
+Left over (wanted by no Service and not removable yet; tried again):
+  10.96.0.9
+  TCP 10.96.0.9:80
+`,
+    ],
+    [
+      'a kernel switch that is not as wanted',
+      {
+        kernel: {
+          error: '',
+          switches: [
+            { path: 'net/ipv4/ip_forward', value: '0', wanted: '1', why: 'packets are forwarded' },
+            { path: 'net/ipv4/vs/conntrack', value: '1', wanted: '1', why: 'a' },
+          ],
+        },
+      },
+      `
+Kernel switches that are not as wanted:
+  net/ipv4/ip_forward is 0, wanted 1: packets are forwarded
+`,
+    ],
+    [
+      'that kernel switches cannot be read',
+      { kernel: { switches: [], error: 'read /proc/sys/net/ipv4/ip_forward: EIO (errno 5)' } },
+      `
+Kernel switches cannot be read: read /proc/sys/net/ipv4/ip_forward: EIO (errno 5)
+`,
+    ],
+    [
+      'what was put right',
+      { repairs: repairs([repaired(1)], 1) },
+      `
+Put right after somebody else changed it: 1 set member:
+  KUBE-CLUSTER-IP 10.96.0.1,tcp:80 was missing
+`,
+    ],
+    [
+      'the last of many that were put right',
+      {
+        repairs: {
+          total: 1240,
+          byKind: { ...repairs([], 1234).byKind, virtualServer: 1, address: 5 },
+          last: Array.from({ length: 20 }, (_, n) => repaired(n)),
+        },
+      },
+      `
+Put right after somebody else changed it: 1 virtual server, 1,234 set members, 5 addresses; the last ones:
+${[15, 16, 17, 18, 19].map((n) => `  KUBE-CLUSTER-IP 10.96.0.${n},tcp:80 was missing\n`).join('')}`,
+    ],
+    [
+      'the first comparison',
+      { verification: { ...progress, slice: 12 } },
+      `
+Verification: no complete comparisons with the kernel; 12 of about 40 slices of the first
+`,
+    ],
+    [
+      'a comparison that needs more slices than it seemed',
+      { verification: { ...progress, slice: 45 } },
+      `
+Verification: no complete comparisons with the kernel; 45 of about 45 slices of the first
+`,
+    ],
+    [
+      'how long the last comparison took',
+      { verification: { ...progress, cycles: 3, lastCycle: { durationMs: 480_040, workMs: 812.34 } } },
+      `
+Verification: 3 complete comparisons with the kernel; the last took 480.0 s, 812.3 ms of it work
+`,
+    ],
+    [
+      'both',
+      {
+        verification: {
+          ...progress,
+          cycles: 1,
+          slice: 4,
+          lastCycle: { durationMs: 999, workMs: 1000 },
+        },
+      },
+      `
+Verification: 1 complete comparison with the kernel; the last took 999.0 ms, 1.0 s of it work; 4 of about 40 slices of the next
+`,
+    ],
+  ])('shows %s', (_, change, expected) => {
+    expect(sections(change)).toBe(expected);
+  });
+
+  it('keeps long lists short, and says how much it leaves out', () => {
+    const objects = Array.from({ length: 1021 }, (_, n) => `10.96.0.${n}`);
+    const lines = sections({
+      failedOperations: objects.map((object) => failed(object)),
+      leftovers: objects.slice(0, 21),
+    }).split('\n');
+    const rest = (number: string): string => `  and ${number} more (-o json has all)`;
+    expect(lines).toHaveLength(1 + 2 + 20 + 1 + 1 + 1 + 20 + 1 + 1);
+    expect(lines.filter((line) => line.includes('more'))).toEqual([rest('1,001'), rest('1')]);
+    const exact = sections({ leftovers: objects.slice(0, 20) });
+    expect(exact).toContain('10.96.0.19');
+    expect(exact).not.toContain('more');
   });
 });

@@ -8,6 +8,7 @@ import { formatProblem } from '../model/problem.ts';
 import { formatScheduling } from '../model/schedulers.ts';
 import { EXIT } from './exit-codes.ts';
 import { count, formatTable, print } from './output.ts';
+import { statusSections, unsyncedReasons } from './status-sections.ts';
 
 export interface StatusOptions {
   readonly socket: string;
@@ -24,7 +25,7 @@ export async function statusCommand(service: string | undefined, options: Status
   return status.isSynced ? EXIT.GOOD : EXIT.FAILED;
 }
 
-/** The status as text: a line on the agent, the table of servers, problems last. */
+/** The status as text: a line on the agent, the table of servers, what else there is to say, problems last. */
 export function formatStatus(status: AgentStatus): string {
   const lines = [
     headline(status),
@@ -41,6 +42,7 @@ export function formatStatus(status: AgentStatus): string {
       ...status.foreignVirtualServers.map((each) => `  ${each}`),
     );
   }
+  for (const section of statusSections(status)) lines.push('', ...section);
   lines.push('', status.problems.length === 0 ? 'No problems.' : 'Problems:');
   for (const problem of status.problems) lines.push(`  ${formatProblem(problem)}`);
   return `${lines.join('\n')}\n`;
@@ -50,7 +52,7 @@ function headline(status: AgentStatus): string {
   const state = status.isSynced
     ? 'synced'
     : status.lastError === ''
-      ? `not synced (${status.lastSync === null ? 'first sync not done' : `${count(status.lastSync.failedServices.length, 'failed Service')}, ${status.pendingServices} pending`})`
+      ? `not synced (${status.lastSync === null ? 'first sync not done' : unsyncedReasons(status)})`
       : `not synced: ${status.lastError}`;
   const last =
     status.lastSync === null

@@ -1,66 +1,35 @@
 // Wires one of each into a running agent: manifests, configuration, this node's addresses, the IPVS backend and the sync loop.
 
-import { existsSync } from 'node:fs';
-import { hostname } from 'node:os';
+import { CountedPort } from '../backends/ipvs/counted-port.ts';
 import { IpvsBackend } from '../backends/ipvs/backend.ts';
 import { KernelPort } from '../backends/ipvs/kernel-port.ts';
 import type { KernelBehaviour } from '../backends/ipvs/kernel-behaviour.ts';
-import { probeKernelBehaviour } from '../backends/ipvs/kernel-behaviour-probe.ts';
 import { probeScheduler } from '../backends/ipvs/schedulers-probe.ts';
-import type { Repair } from '../backends/ipvs/repairs.ts';
+import { probeKernelBehaviour } from '../backends/ipvs/kernel-behaviour-probe.ts';
 import { formatManifestProblem, ManifestSource, type ManifestProblem } from '../cluster/manifests.ts';
-import { defaultConfig, loadConfig, watchConfig } from '../config/load.ts';
 import type { Config } from '../config/config.ts';
 import { nextTurn } from '../kernel/netlink.ts';
-import { errorLine, PointsmanError } from '../model/errors.ts';
+import { errorLine } from '../model/errors.ts';
 import type { Family, IpAddress } from '../model/ip.ts';
-import { isDnsSubdomain, type ServiceKey } from '../model/names.ts';
+import type { ServiceKey } from '../model/names.ts';
 import type { ClusterEvent } from '../model/objects.ts';
 import type { Problem } from '../model/problem.ts';
 import type { NodeOptions } from '../plan/plan.ts';
 import { Agent } from './agent.ts';
-import type { ServiceLinkEvent } from './address-mirror.ts';
+import { ConfigFollower } from './config-follower.ts';
 import { LocalAddresses } from './local-addresses.ts';
+import { MissingSchedulers } from './missing-schedulers.ts';
 import type { Log } from './log.ts';
 import { makePacer } from './pacer.ts';
-import { ipvsSettings, nodeNameOf, nodeOptionsFrom } from './settings.ts';
-import { collectStatus, type AgentStatus } from './status.ts';
-import { SyncLoop, type Timers } from './sync-loop.ts';
-import { VerifyLoop } from './verify-loop.ts';
-
-export interface DaemonOptions {
-  /** Folder of manifests. */
-  readonly manifests: string;
-  readonly configPath?: string | undefined;
-  readonly hostnameOverride?: string | undefined;
-  readonly log: Log;
-}
+import { ipvsSettings, nodeOptionsFrom } from './settings.ts';
+import { detectFamilies, readConfig, requireRoot, requireScheduler, type DaemonOptions } from './start-up.ts';
+import { agentMetrics, type MetricFamily } from './metrics.ts';
+import { collectFacts, collectStatus, type AgentStatus } from './status.ts';
+import { SyncLoop, type SyncReason, type Timers } from './sync-loop.ts';
+import { logRepair, Verification } from './verification.ts';
 
 const RETRY_INITIAL_MS = 1000;
 const RETRY_MAX_MS = 30_000;
-
-/** IPv6 only where this kernel has it switched on. */
-export function detectFamilies(): Family[] {
-  return existsSync('/proc/sys/net/ipv6') ? ['IPv4', 'IPv6'] : ['IPv4'];
-}
-
-/** Configuration and node name, with the file's warnings in the log. */
-export async function readConfig(options: DaemonOptions): Promise<{ config: Config; nodeName: string }> {
-  let config = defaultConfig();
-  if (options.configPath !== undefined) {
-    const loaded = await loadConfig(options.configPath);
-    for (const warning of loaded.warnings) options.log.warn(warning);
-    config = loaded.config;
-  }
-  const nodeName = nodeNameOf(options.hostnameOverride, config, hostname());
-  if (!isDnsSubdomain(nodeName)) {
-    throw new PointsmanError(
-      'USAGE',
-      `"${nodeName}" is no node name (lower case letters, digits, "-" and "."); give one with --hostname-override`,
-    );
-  }
-  return { config, nodeName };
-}
 
 const NODE_TIMERS: Timers = {
   now: () => performance.now(),
@@ -72,12 +41,14 @@ const NODE_TIMERS: Timers = {
 export class Daemon {
   private readonly log: Log;
   private readonly port: KernelPort;
+  private readonly counted: CountedPort;
   private readonly backend: IpvsBackend;
   private readonly agent: Agent;
   private readonly loop: SyncLoop;
   private readonly source: ManifestSource;
   private readonly addresses = new LocalAddresses();
-  private readonly verifyLoop: VerifyLoop;
+  private readonly verification: Verification;
+  private readonly configFollower: ConfigFollower;
   private readonly nodeName: string;
   private readonly families: readonly Family[];
   private readonly behaviour: KernelBehaviour;
@@ -85,9 +56,8 @@ export class Daemon {
   private localAddresses: readonly IpAddress[] = [];
   private manifestProblems: readonly ManifestProblem[] = [];
   private readonly loggedManifests = new Set<string>();
+  private readonly missingSchedulers = new MissingSchedulers(probeScheduler);
   private readonly pace = makePacer(() => performance.now(), nextTurn);
-  private configWatcher: { close(): void } | null = null;
-  private configTurn = 0;
 
   private constructor(
     options: DaemonOptions,
@@ -103,8 +73,9 @@ export class Daemon {
     this.nodeName = nodeName;
     this.families = families;
     this.port = port;
-    this.backend = new IpvsBackend(port, families, this.settings(), {
-      onRepair: (repair) => this.onRepair(repair),
+    this.counted = new CountedPort(port);
+    this.backend = new IpvsBackend(this.counted, families, this.settings(), {
+      onRepair: (repair) => logRepair(this.log, repair),
     });
     this.source = new ManifestSource(options.manifests, {
       onEvents: (events, problems, warnings) => this.onManifests(events, problems, warnings),
@@ -117,7 +88,7 @@ export class Daemon {
       onDirty: () => this.loop.request(),
     });
     this.loop = new SyncLoop(
-      (reason) => this.agent.sync(reason),
+      (reason) => this.sync(reason),
       (error) => this.log.error('Sync ended with an unexpected error', { err: errorLine(error) }),
       {
         minIntervalMs: config.minSyncPeriodMs,
@@ -126,11 +97,17 @@ export class Daemon {
         timers: NODE_TIMERS,
       },
     );
-    this.verifyLoop = new VerifyLoop({
-      verifier: this.backend.verifier,
-      beside: (work) => this.verifyBeside(work),
-      onError: (message) => this.log.error('Verification failed; it goes on', { err: message }),
+    this.verification = new Verification({
+      backend: this.backend,
+      agent: this.agent,
+      syncLoop: this.loop,
+      log: this.log,
       timers: NODE_TIMERS,
+    });
+    this.configFollower = new ConfigFollower({
+      log: this.log,
+      check: ({ ipvs }) => requireScheduler(ipvs.scheduler),
+      onConfig: (changed) => this.takeConfig(changed),
     });
   }
 
@@ -160,6 +137,15 @@ export class Daemon {
     return daemon;
   }
 
+  private async sync(reason: SyncReason): Promise<{ needsRetry: boolean }> {
+    const result = await this.agent.sync(reason);
+    const isNews = await this.missingSchedulers.learn(this.backend.failedOperations(), (key) =>
+      (this.agent.planOf(key)?.virtualServers ?? []).map(({ scheduler }) => scheduler),
+    );
+    if (isNews) this.agent.setNode(this.nodeOptions());
+    return result;
+  }
+
   private settings(): ReturnType<typeof ipvsSettings> {
     return ipvsSettings(this.config, { now: () => performance.now(), pace: this.pace }, this.behaviour);
   }
@@ -172,6 +158,7 @@ export class Daemon {
       families: this.families,
       node,
       localAddresses: this.localAddresses,
+      missingSchedulers: this.missingSchedulers.current(),
     });
   }
 
@@ -179,7 +166,7 @@ export class Daemon {
     const report = await this.source.readAll();
     await this.addresses.follow({
       onChange: () => this.onAddresses(),
-      onServiceLink: (event) => this.onServiceLink(event),
+      onServiceLink: (event) => this.verification.onServiceLink(event),
       onError: (error) =>
         this.log.error('Cannot read the addresses of this node; NodePorts stay on those known', {
           err: errorLine(error),
@@ -228,37 +215,9 @@ export class Daemon {
   /** Syncs and goes on following manifests, configuration and addresses until `stop`. */
   run(configPath: string | undefined): void {
     this.source.watch();
-    if (configPath !== undefined)
-      this.configWatcher = watchConfig(configPath, (result) => this.onConfig(result));
+    if (configPath !== undefined) this.configFollower.follow(configPath);
     this.agent.setComplete();
-    this.verifyLoop.start();
-  }
-
-  /** Not before the first sync: until then nothing is known to be ours. */
-  private async verifyBeside(work: () => Promise<void>): Promise<void> {
-    await this.loop.beside(async () => {
-      if (this.agent.status.lastReport === null) return { needsRetry: false };
-      await work();
-      return { needsRetry: this.agent.noteReport(this.backend.currentReport()) };
-    });
-  }
-
-  private onRepair({ kind, object, what }: Repair): void {
-    this.log.warn('Somebody changed what is ours; it was put right (told once for each object)', {
-      kind,
-      object,
-      what,
-    });
-  }
-
-  private onServiceLink(event: ServiceLinkEvent): void {
-    const { verifier } = this.backend;
-    if (event.kind === 'address-gone') {
-      if (verifier.suspectAddress(event.address)) this.verifyLoop.repairNow();
-      return;
-    }
-    verifier.suspectAllAddresses();
-    this.verifyLoop.repairNow();
+    this.verification.start();
   }
 
   private onAddresses(): void {
@@ -266,38 +225,13 @@ export class Daemon {
     this.agent.setNode(this.nodeOptions());
   }
 
-  private onConfig(
-    result: { config: Config; warnings: readonly string[] } | { error: PointsmanError },
-  ): void {
-    if ('error' in result) {
-      this.log.error('The changed configuration is not valid; the running one stays', {
-        err: result.error.message,
-      });
-      return;
-    }
-    void this.takeConfig(result.config, result.warnings);
-  }
-
-  private async takeConfig(config: Config, warnings: readonly string[]): Promise<void> {
-    const { scheduler } = config.ipvs;
-    const turn = ++this.configTurn;
-    try {
-      if (scheduler !== this.config.ipvs.scheduler) await requireScheduler(scheduler);
-    } catch (error) {
-      this.log.error('The changed configuration cannot be used; the running one stays', {
-        err: errorLine(error),
-      });
-      return;
-    }
-    // Another one may have come while the kernel was asked.
-    if (turn !== this.configTurn) return;
-    for (const warning of warnings) this.log.warn(warning);
+  private takeConfig(config: Config): void {
     this.config = config;
+    this.missingSchedulers.forget();
     this.backend.configure(this.settings());
-    this.loop.setMinInterval(this.config.minSyncPeriodMs);
+    this.loop.setMinInterval(config.minSyncPeriodMs);
     this.agent.setNode(this.nodeOptions());
     this.agent.setSettingsChanged();
-    this.log.info('Configuration changed', { scheduler: this.config.ipvs.scheduler });
   }
 
   /** Resolves when everything known is programmed or has failed. */
@@ -320,36 +254,24 @@ export class Daemon {
 
   async status(only?: (key: ServiceKey) => boolean): Promise<AgentStatus> {
     const status = await collectStatus(this.agent, this.backend, this.port, only);
-    return { ...status, verification: this.verifyLoop.status, problems: this.problems() };
+    return { ...status, verification: this.verification.status, problems: this.problems() };
+  }
+
+  metrics(): MetricFamily[] {
+    return agentMetrics({
+      facts: collectFacts(this.agent, this.backend),
+      verification: this.verification.status,
+      kernel: this.counted,
+    });
   }
 
   /** Ends following and lets a running sync end. Forwarding stays as it is. */
   async stop(): Promise<void> {
-    this.configWatcher?.close();
+    this.configFollower.close();
     this.addresses.close();
     await this.source.close();
-    await this.verifyLoop.stop();
+    await this.verification.stop();
     await this.loop.stop();
     this.port.close();
-  }
-}
-
-/** Throws MISSING_MODULE when this kernel cannot schedule so. */
-async function requireScheduler(name: string): Promise<void> {
-  const answer = await probeScheduler(name);
-  if (answer.isAvailable) return;
-  throw new PointsmanError(
-    'MISSING_MODULE',
-    `ipvs.scheduler: this kernel has no scheduler ${name}: ${answer.reason}; ${answer.remedy}`,
-    { scheduler: name },
-  );
-}
-
-function requireRoot(): void {
-  if (process.getuid?.() !== 0) {
-    throw new PointsmanError(
-      'MISSING_PRIVILEGE',
-      'the agent changes kernel state and needs root; run it as root, or use "pointsman plan --from-empty"',
-    );
   }
 }

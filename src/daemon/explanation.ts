@@ -21,7 +21,7 @@ import {
   formatPacket,
   type StepText,
 } from '../plan/trace-text.ts';
-import { detectFamilies, readConfig, type DaemonOptions } from './daemon.ts';
+import { detectFamilies, readConfig, type DaemonOptions } from './start-up.ts';
 import { LocalAddresses } from './local-addresses.ts';
 import { addressOfNode, findPod, guessInput, type PacketSource } from './packet-source.ts';
 import { nodeOptionsFrom } from './settings.ts';

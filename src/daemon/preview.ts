@@ -10,7 +10,7 @@ import { makePacer } from './pacer.ts';
 import { PointsmanError } from '../model/errors.ts';
 import { formatProblem } from '../model/problem.ts';
 import { Agent } from './agent.ts';
-import { detectFamilies, readConfig, type DaemonOptions } from './daemon.ts';
+import { detectFamilies, readConfig, type DaemonOptions } from './start-up.ts';
 import { LocalAddresses } from './local-addresses.ts';
 import type { Log } from './log.ts';
 import { ipvsSettings, nodeOptionsFrom } from './settings.ts';

@@ -4,6 +4,7 @@ import type { IpvsSettings } from '../backends/ipvs/settings.ts';
 import { UNKNOWN_BEHAVIOUR, type KernelBehaviour } from '../backends/ipvs/kernel-behaviour.ts';
 import type { Config } from '../config/config.ts';
 import { familyOf, type Family, type IpAddress } from '../model/ip.ts';
+import type { Scheduler } from '../model/schedulers.ts';
 import type { NodeRecord } from '../model/node.ts';
 import type { LocalDetector, NodeOptions } from '../plan/plan.ts';
 import { makeNodeOptions, type NodeSettings } from '../plan/node-options.ts';
@@ -14,15 +15,18 @@ export interface NodeIdentity {
   readonly families: readonly Family[];
   readonly node: NodeRecord | undefined;
   readonly localAddresses: readonly IpAddress[];
+  /** Schedulers that its kernel is known not to have; default: none. */
+  readonly missingSchedulers?: readonly Scheduler[];
 }
 
 /** Everything of this node that plans depend on. */
 export function nodeOptionsFrom(config: Config, identity: NodeIdentity): NodeOptions {
-  const { nodeName, families, node, localAddresses } = identity;
+  const { nodeName, families, node, localAddresses, missingSchedulers = [] } = identity;
   return makeNodeOptions(nodeSettings(config, nodeName, families, node), {
     zone: node?.zone ?? '',
     nodeIps: node?.addresses ?? [],
     localAddresses,
+    missingSchedulers,
   });
 }
 

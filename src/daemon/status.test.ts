@@ -1,12 +1,15 @@
+// The status of an agent on the fake kernel: what is planned, what the kernel has, and everything that went wrong.
+
 import { describe, expect, it } from 'vitest';
 import { FakeIpvsKernel } from '../../test/fake-ipvs-kernel.ts';
 import { startAgent } from '../../test/in-memory-agent.ts';
 import type { IpvsDestinationState, ServiceKey as IpvsKey } from '../kernel/ipvs-codec.ts';
+import { KernelError } from '../model/errors.ts';
 import { parseIp, type IpAddress } from '../model/ip.ts';
 import type { ClusterEvent } from '../model/objects.ts';
 import type { NodeOptions } from '../plan/plan.ts';
 import { PLAIN_NODE } from '../../test/nodes.ts';
-import { collectStatus } from './status.ts';
+import { collectFacts, collectStatus } from './status.ts';
 
 const ip = (text: string): IpAddress => parseIp(text) as IpAddress;
 const NODE: NodeOptions = {
@@ -153,5 +156,99 @@ describe('the status', () => {
       foreignVirtualServers: ['TCP 192.0.2.1:80'],
     });
     expect(status.problems.map(({ reason }) => reason)).toEqual(['KernelRefused']);
+    expect(status.failedOperations).toEqual([
+      {
+        service: 'default/web',
+        isRemoval: false,
+        object: 'TCP 172.30.0.41:80',
+        operation: 'NEW_DEST',
+        errno: 12,
+        errnoName: 'ENOMEM',
+        message: expect.stringContaining('10.0.0.1:8080') as string,
+      },
+    ]);
+  });
+
+  it('names what nobody wants any more and could not be removed, until it is gone', async () => {
+    const kernel = new FakeIpvsKernel();
+    const { agent, backend } = startAgent(kernel, NODE, objects('web', '172.30.0.41', ['10.0.0.1']));
+    await agent.sync('request');
+    kernel.faults.push({
+      matches: (write) => write === 'DEL_SERVICE TCP 172.30.0.41:80',
+      errno: 'ENOMEM',
+      times: 1,
+    });
+    agent.onEvents([{ type: 'delete', kind: 'Service', namespace: 'default', name: 'web' }]);
+    await agent.sync('request');
+    const status = await collectStatus(agent, backend, connectionsOf(kernel));
+    expect(status.isSynced).toBe(false);
+    expect(status.leftovers).toContain('TCP 172.30.0.41:80');
+    await agent.sync('retry');
+    expect(await collectStatus(agent, backend, connectionsOf(kernel))).toMatchObject({
+      isSynced: true,
+      leftovers: [],
+    });
+  });
+
+  it('tells what verification put right, by kind', async () => {
+    const kernel = new FakeIpvsKernel();
+    const { agent, backend } = startAgent(kernel, NODE, objects('web', '172.30.0.41', ['10.0.0.1']));
+    await agent.sync('request');
+    expect(collectFacts(agent, backend).repairs).toMatchObject({ total: 0, byKind: { address: 0 } });
+    kernel.addresses?.delete(ip('172.30.0.41'));
+    backend.verifier.suspectAddress(ip('172.30.0.41'));
+    await backend.verifier.repairSuspects();
+    expect(collectFacts(agent, backend).repairs).toEqual({
+      total: 1,
+      byKind: {
+        virtualServer: 0,
+        realServers: 0,
+        member: 0,
+        set: 0,
+        address: 1,
+        link: 0,
+        rules: 0,
+        switch: 0,
+      },
+      last: [{ kind: 'address', object: '172.30.0.41', what: 'was missing' }],
+    });
+  });
+
+  it('shows the kernel switches, and in their place why they cannot be read', async () => {
+    const kernel = new FakeIpvsKernel();
+    const { agent, backend } = startAgent(kernel, NODE, []);
+    await agent.sync('request');
+    kernel.switches.set('net/ipv4/ip_forward', '0');
+    const { switches, error } = (await collectStatus(agent, backend, connectionsOf(kernel))).kernel;
+    expect(switches).toContainEqual({
+      path: 'net/ipv4/ip_forward',
+      value: '0',
+      wanted: '1',
+      why: 'packets to pods on other nodes are forwarded',
+    });
+    expect(error).toBe('');
+    kernel.sysctl = (path) => {
+      throw new KernelError('read', path, 5, 'EIO');
+    };
+    const status = await collectStatus(agent, backend, connectionsOf(kernel));
+    expect(status).toMatchObject({ node: 'node1', isSynced: true });
+    expect(status.kernel).toEqual({
+      switches: [],
+      error: expect.stringMatching(/^read net\/ipv4\/\S+: EIO/) as string,
+    });
+  });
+
+  it('has facts that cost no read of the kernel', async () => {
+    const kernel = new FakeIpvsKernel();
+    const { agent, backend } = startAgent(kernel, NODE, [
+      ...objects('web', '172.30.0.41', ['10.0.0.1']),
+      ...objects('api', '172.30.0.42', []),
+    ]);
+    await agent.sync('request');
+    kernel.lists = [];
+    const facts = collectFacts(agent, backend);
+    expect(facts).toMatchObject({ isSynced: true, syncs: 1, plannedServices: 2, pendingServices: 0 });
+    expect(kernel.lists).toEqual([]);
+    expect(await collectStatus(agent, backend, connectionsOf(kernel))).toMatchObject(facts);
   });
 });

@@ -13,6 +13,8 @@ import { decodeSchedulerFlags } from '../backends/ipvs/scheduler-flags.ts';
 import { realServerId } from '../backends/ipvs/desired.ts';
 import type { FailedOperation } from '../backends/ipvs/failures.ts';
 import { REPAIR_KINDS, type Repair, type RepairKind, type Repairs } from '../backends/ipvs/repairs.ts';
+import type { SwitchState } from '../backends/ipvs/switches.ts';
+import { PointsmanError } from '../model/errors.ts';
 import type { ServiceKey } from '../model/names.ts';
 import type { Problem } from '../model/problem.ts';
 import { hasFailures, type Agent } from './agent.ts';
@@ -45,7 +47,8 @@ export interface ServiceStatus {
   readonly virtualServers: readonly VirtualServerStatus[];
 }
 
-export interface AgentStatus {
+/** What is known without asking the kernel; cheap at any size, so metrics are made of it too. */
+export interface AgentFacts {
   readonly node: string;
   readonly mode: 'ipvs';
   readonly scheduler: string;
@@ -57,21 +60,38 @@ export interface AgentStatus {
     readonly durationMs: number;
     readonly failedServices: readonly string[];
   } | null;
+  /** The error that stopped the last sync as a whole, '' when it went through. */
   readonly lastError: string;
+  /** Services with a plan, whether asked for or not. */
+  readonly plannedServices: number;
   readonly pendingServices: number;
-  readonly services: readonly ServiceStatus[];
   /** Virtual servers that others made: "TCP 192.0.2.1:80". They are left alone. */
   readonly foreignVirtualServers: readonly string[];
   /** Operations that were refused and are tried again. */
   readonly failedOperations: readonly FailedOperation[];
+  /** Objects that no Service wants any more and that could not be removed; tried again. */
+  readonly leftovers: readonly string[];
   /** What verification put right because somebody else had changed it: numbers by kind, and the last ones. */
   readonly repairs: {
     readonly total: number;
     readonly byKind: Readonly<Record<RepairKind, number>>;
     readonly last: readonly Repair[];
   };
+}
+
+/** What is set in the kernel besides Services. */
+export interface KernelStatus {
+  /** Those that matter for IPVS mode, with what is wanted of each and why. */
+  readonly switches: readonly SwitchState[];
+  /** Why they could not be read, '' when they were. */
+  readonly error: string;
+}
+
+export interface AgentStatus extends AgentFacts {
+  readonly services: readonly ServiceStatus[];
   /** How far the comparison of the whole table with the kernel has come; null where nothing is verified. */
   readonly verification: VerifyLoopStatus | null;
+  readonly kernel: KernelStatus;
   readonly problems: readonly Problem[];
 }
 
@@ -80,25 +100,11 @@ export interface ConnectionSource {
   destinations(key: IpvsKey): Promise<readonly IpvsDestinationState[]>;
 }
 
-/**
- * Collects the status. With `only`, the Services whose "namespace/name" it accepts; others cost nothing. Each virtual server costs
- * one dump of its real servers.
- */
-export async function collectStatus(
-  agent: Agent,
-  backend: IpvsBackend,
-  kernel: ConnectionSource,
-  only: (key: ServiceKey) => boolean = () => true,
-): Promise<AgentStatus> {
+/** Collects the facts; nothing is read from the kernel. */
+export function collectFacts(agent: Agent, backend: IpvsBackend): AgentFacts {
   const { syncs, lastReport, lastError, pendingServices } = agent.status;
-  const services: ServiceStatus[] = [];
-  for (const key of [...agent.serviceKeys()].filter(only).sort()) {
-    const virtualServers: VirtualServerStatus[] = [];
-    for (const virtualServer of backend.virtualServersOf(key)) {
-      virtualServers.push(await virtualServerStatus(virtualServer, kernel));
-    }
-    services.push({ service: key, virtualServers });
-  }
+  let plannedServices = 0;
+  for (const _ of agent.serviceKeys()) plannedServices++;
   return {
     node: agent.nodeOptions.nodeName,
     mode: 'ipvs',
@@ -114,14 +120,50 @@ export async function collectStatus(
             failedServices: lastReport.failed,
           },
     lastError,
+    plannedServices,
     pendingServices,
-    services,
     foreignVirtualServers: backend.foreignVirtualServers(),
     failedOperations: backend.failedOperations(),
+    leftovers: lastReport?.leftovers ?? [],
     repairs: repairStatus(backend.verifier.repairs),
+  };
+}
+
+/**
+ * Collects the status. With `only`, the Services whose "namespace/name" it accepts; others cost nothing. Each virtual server costs
+ * one dump of its real servers. How far verification is, is for the caller to fill in.
+ */
+export async function collectStatus(
+  agent: Agent,
+  backend: IpvsBackend,
+  kernel: ConnectionSource,
+  only: (key: ServiceKey) => boolean = () => true,
+): Promise<AgentStatus> {
+  const services: ServiceStatus[] = [];
+  for (const key of [...agent.serviceKeys()].filter(only).sort()) {
+    const virtualServers: VirtualServerStatus[] = [];
+    for (const virtualServer of backend.virtualServersOf(key)) {
+      virtualServers.push(await virtualServerStatus(virtualServer, kernel));
+    }
+    services.push({ service: key, virtualServers });
+  }
+  return {
+    ...collectFacts(agent, backend),
+    services,
     verification: null,
+    kernel: kernelStatus(backend),
     problems: agent.problems(),
   };
+}
+
+/** A switch that cannot be read must not hide the rest of the status. */
+function kernelStatus(backend: IpvsBackend): KernelStatus {
+  try {
+    return { switches: backend.switchStates(), error: '' };
+  } catch (error) {
+    if (!(error instanceof PointsmanError)) throw error;
+    return { switches: [], error: error.message };
+  }
 }
 
 function repairStatus(repairs: Repairs): AgentStatus['repairs'] {

@@ -36,6 +36,8 @@ export interface VerifyLoopOptions {
 export interface VerifyLoopStatus extends VerificationStatus {
   /** Milliseconds of the last complete comparison, and how long work was done in it; null before the first. */
   readonly lastCycle: { readonly durationMs: number; readonly workMs: number } | null;
+  /** Why the last check failed, '' when it went through. */
+  readonly lastError: string;
 }
 
 export class VerifyLoop {
@@ -54,7 +56,7 @@ export class VerifyLoop {
   }
 
   get status(): VerifyLoopStatus {
-    return { ...this.options.verifier.status, lastCycle: this.lastCycle };
+    return { ...this.options.verifier.status, lastCycle: this.lastCycle, lastError: this.lastError };
   }
 
   start(): void {

@@ -7,7 +7,7 @@ import { spawn } from 'node:child_process';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { PointsmanError } from '../model/errors.ts';
 import { agentRoutes } from './agent-routes.ts';
-import { AGENT_SOCKET, askAgent, serveAgentSocket, type JsonRoute } from './agent-socket.ts';
+import { AGENT_SOCKET, askAgent, serveAgentSocket, type Route } from './agent-socket.ts';
 
 let folder = '';
 let path = '';
@@ -22,13 +22,14 @@ afterEach(async () => {
   rmSync(folder, { recursive: true, force: true });
 });
 
-async function serve(routes: Record<string, JsonRoute> = {}): Promise<void> {
+async function serve(routes: Record<string, Route> = {}): Promise<void> {
   open.push(await serveAgentSocket(path, routes));
 }
 
 interface Answer {
   readonly status: number | undefined;
   readonly text: string;
+  readonly contentType: string | undefined;
 }
 
 function ask(target: string, method = 'GET', headers: Record<string, string> = {}): Promise<Answer> {
@@ -36,7 +37,9 @@ function ask(target: string, method = 'GET', headers: Record<string, string> = {
     const asked = request({ socketPath: path, path: target, method, headers }, (response) => {
       let text = '';
       response.on('data', (chunk: Buffer) => (text += chunk.toString()));
-      response.on('end', () => resolve({ status: response.statusCode, text }));
+      response.on('end', () =>
+        resolve({ status: response.statusCode, text, contentType: response.headers['content-type'] }),
+      );
     });
     asked.on('error', reject);
     asked.end();
@@ -70,6 +73,40 @@ describe('the socket of the agent', () => {
   it('answers its routes as JSON, with their query', async () => {
     await serve({ '/echo': async (query) => Object.fromEntries(query) });
     expect(await askAgent(path, '/echo?a=1&b=%20')).toEqual({ a: '1', b: ' ' });
+  });
+
+  it('answers in another form where a route says so, and with errors as JSON all the same', async () => {
+    await serve({
+      '/text': { contentType: 'text/plain; charset=utf-8', text: async (query) => `ä ${query.get('a')}\n` },
+      '/wrong': {
+        contentType: 'text/plain',
+        text: () => Promise.reject(new PointsmanError('USAGE', 'write it otherwise')),
+      },
+      '/throws': {
+        contentType: 'text/plain',
+        text: () => {
+          throw new Error('at once');
+        },
+      },
+    });
+    expect(await ask('/text?a=1')).toEqual({
+      status: 200,
+      text: 'ä 1\n',
+      contentType: 'text/plain; charset=utf-8',
+    });
+    const json = 'application/json';
+    expect(await ask('/wrong')).toEqual({
+      status: 400,
+      text: '{"error":"write it otherwise"}',
+      contentType: json,
+    });
+    expect(await ask('/throws')).toEqual({ status: 500, text: '{"error":"at once"}', contentType: json });
+  });
+
+  it('answers a value that cannot be JSON with an error, and goes on', async () => {
+    await serve({ '/large': async () => 1n, '/good': async () => ({}) });
+    expect(await ask('/large')).toMatchObject({ status: 500, text: expect.stringContaining('BigInt') });
+    expect((await ask('/good')).status).toBe(200);
   });
 
   it.each<[string, string, string, number, RegExp]>([
@@ -209,14 +246,25 @@ describe('the routes of the agent', () => {
   const routes = agentRoutes({
     status: async (only) =>
       ({ asked: only === undefined ? 'all' : ['a/b', 'a/c'].filter((key) => only(key as never)) }) as never,
+    metrics: () => [
+      { name: 'pointsman_synced', type: 'gauge', help: 'Synced.', samples: [{ labels: {}, value: 1 }] },
+    ],
   });
-  const status = (query: string): Promise<unknown> | undefined =>
-    routes['/status']?.(new URLSearchParams(query));
 
   it('give the status of all Services or of one', async () => {
+    const status = (query: string): Promise<unknown> => routes['/status'](new URLSearchParams(query));
     expect(await status('')).toEqual({ asked: 'all' });
     expect(await status('service=a/b')).toEqual({ asked: ['a/b'] });
     await expect(status('service=b')).rejects.toMatchObject({ code: 'USAGE' });
+  });
+
+  it('give the metrics as Prometheus reads them', async () => {
+    await serve(routes);
+    expect(await ask('/metrics')).toEqual({
+      status: 200,
+      text: '# HELP pointsman_synced Synced.\n# TYPE pointsman_synced gauge\npointsman_synced 1\n',
+      contentType: 'text/plain; version=0.0.4; charset=utf-8',
+    });
   });
 
   it('are found by the command at the agent’s usual place', () => {

@@ -1,4 +1,4 @@
-// HTTP over a unix socket that only root can open: the way in which our own commands talk to a running agent.
+// HTTP over a unix socket that only root can open: the way in which our own commands, and readers of metrics, talk to a running agent.
 // Limits: one small GET per connection, header time and size as below, and a slow reader never holds up a sync.
 
 import { chmodSync, lstatSync, mkdirSync, rmSync } from 'node:fs';
@@ -20,20 +20,31 @@ const PING = '/ping';
 /** Answers one path; the value becomes the JSON body. Throws PointsmanError for what the caller did wrong. */
 export type JsonRoute = (query: URLSearchParams) => Promise<unknown>;
 
+/** Answers one path in another form than JSON; its errors are JSON all the same. */
+export interface TextRoute {
+  readonly contentType: string;
+  readonly text: (query: URLSearchParams) => Promise<string>;
+}
+
+export type Route = JsonRoute | TextRoute;
+
+const JSON_TYPE = 'application/json';
+
 /** Listens on `path` (made with its folder, both for root alone; a stale socket file is replaced). */
 export async function serveAgentSocket(
   path: string,
-  routes: Readonly<Record<string, JsonRoute>>,
+  routes: Readonly<Record<string, Route>>,
 ): Promise<{ close(): Promise<void> }> {
   makeFolder(path);
   await removeStale(path);
   const server = createServer(
     { maxHeaderSize: MAX_HEADER_BYTES, requestTimeout: REQUEST_TIMEOUT_MS },
     (incoming, response) => {
-      const answer = (status: number, body: unknown): void => {
-        response.writeHead(status, { 'content-type': 'application/json', connection: 'close' });
-        response.end(JSON.stringify(body));
+      const send = (status: number, contentType: string, text: string): void => {
+        response.writeHead(status, { 'content-type': contentType, connection: 'close' });
+        response.end(text);
       };
+      const answer = (status: number, body: unknown): void => send(status, JSON_TYPE, JSON.stringify(body));
       const target = incoming.url ?? '/';
       const url = URL.parse(target, 'http://agent');
       const pathname = url?.pathname ?? target;
@@ -41,10 +52,12 @@ export async function serveAgentSocket(
       if (incoming.method !== 'GET') return answer(405, { error: 'only GET is served here' });
       if (pathname === PING) return answer(200, {});
       if (url === null || route === undefined) return answer(404, { error: `no such path: ${pathname}` });
-      const run = async (): Promise<unknown> => route(url.searchParams);
-      run().then(
-        (body) => answer(200, body),
-        (error) => answer(hasCode(error, 'USAGE') ? 400 : 500, { error: errorLine(error) }),
+      const run = async (): Promise<void> => {
+        if (typeof route === 'function') answer(200, await route(url.searchParams));
+        else send(200, route.contentType, await route.text(url.searchParams));
+      };
+      run().catch((error: unknown) =>
+        answer(hasCode(error, 'USAGE') ? 400 : 500, { error: errorLine(error) }),
       );
     },
   );

@@ -51,7 +51,7 @@ export function compileService(
   const leftOut: LeftOutEndpoint[] = [];
   const local = new LocalEndpoints(node.nodeName);
   const families = forwardedFamilies(record, node);
-  const scheduling = schedulingOf(record, node.scheduler, problems);
+  const scheduling = schedulingOf(record, node, problems);
   let weightsProblem: Problem | null = null;
   for (const port of record.ports) {
     const frontends: VirtualServer[] = [];

@@ -165,6 +165,7 @@ describe('node options', () => {
       localAddresses: ips(`${ALL_V4} ${ALL_V6}`),
       nodePortAddresses: ips('192.168.0.2 fd00::2'),
       nodePortLoopbacks: [],
+      missingSchedulers: [],
     });
   });
 
@@ -201,6 +202,7 @@ describe('node options', () => {
     ['external IPs', { allowsExternalIPs: false }, {}],
     ['source ranges of other families', { otherFamilySourceRanges: 'Deny' }, {}],
     ['scheduler', { scheduler: 'sh' }, {}],
+    ['schedulers that the kernel does not have', {}, { missingSchedulers: ['twos'] }],
     ['masqueradeAll', { masqueradeAll: true }, {}],
     ['local detector', { localDetector: { kind: 'bridge', interfaceName: 'cbr0' } }, {}],
   ])('differ by %s', (_row, settings, facts) => {

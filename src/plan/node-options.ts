@@ -35,7 +35,11 @@ export interface NodeFacts {
   readonly nodeIps: readonly IpAddress[];
   /** All addresses on this machine except those on kube-ipvs0. */
   readonly localAddresses: readonly IpAddress[];
+  /** Default: none. */
+  readonly missingSchedulers?: readonly Scheduler[];
 }
+
+const NONE_MISSING: readonly Scheduler[] = Object.freeze([]);
 
 export function makeNodeOptions(settings: NodeSettings, facts: NodeFacts): NodeOptions {
   return {
@@ -49,6 +53,7 @@ export function makeNodeOptions(settings: NodeSettings, facts: NodeFacts): NodeO
     otherFamilySourceRanges: settings.otherFamilySourceRanges,
     nodePortAddresses: nodePortAddresses(settings, facts),
     scheduler: settings.scheduler,
+    missingSchedulers: facts.missingSchedulers ?? NONE_MISSING,
     masqueradeAll: settings.masqueradeAll,
     localDetector: settings.localDetector,
   };

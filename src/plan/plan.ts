@@ -42,6 +42,8 @@ export interface NodeOptions {
   readonly otherFamilySourceRanges: 'Allow' | 'Deny';
   /** Scheduler of virtual servers whose Service names none. */
   readonly scheduler: Scheduler;
+  /** Schedulers that this node's kernel turned out not to have: Services that name one get `scheduler`. Sorted. */
+  readonly missingSchedulers: readonly Scheduler[];
   /** Masquerade everything that goes to a ClusterIP. */
   readonly masqueradeAll: boolean;
   readonly localDetector: LocalDetector;

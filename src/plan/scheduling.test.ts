@@ -22,7 +22,11 @@ function scheduling(
   const problems: Problem[] = [];
   const flagsField = wish.flags === undefined ? '' : FIELD;
   const schedulerWish: SchedulerWish = { scheduler: null, flags: null, flagsField, ...wish };
-  const { scheduler, schedulerFlags } = schedulingOf({ key, schedulerWish }, nodeScheduler, problems);
+  const { scheduler, schedulerFlags } = schedulingOf(
+    { key, schedulerWish },
+    { scheduler: nodeScheduler, missingSchedulers: ['twos'] },
+    problems,
+  );
   return { text: [scheduler, ...schedulerFlags].join(' '), problems };
 }
 
@@ -50,10 +54,20 @@ describe('the scheduler and its flags', () => {
     expect(scheduling(wish, nodeScheduler)).toEqual({ text: expected, problems: [] });
   });
 
+  test("one that this kernel does not have is replaced by the node's, and reported", () => {
+    const { text, problems } = scheduling({ scheduler: 'twos' }, 'wrr');
+    expect(text).toBe('wrr');
+    expect(problemLines(problems)).toEqual([
+      "Service default/web: metadata.annotations[pointsman.dev/scheduler]: this node's kernel has no scheduler twos; wrr is used; load the module ip_vs_twos on the node and restart the agent, or name another scheduler",
+    ]);
+    expect(problems[0]?.reason).toBe('Approximated');
+  });
+
   test('Services without flags share one list', () => {
     const listOf = (wish: Partial<SchedulerWish>): readonly string[] => {
       const schedulerWish: SchedulerWish = { scheduler: null, flags: null, flagsField: '', ...wish };
-      return schedulingOf({ key, schedulerWish }, 'rr', []).schedulerFlags;
+      return schedulingOf({ key, schedulerWish }, { scheduler: 'rr', missingSchedulers: [] }, [])
+        .schedulerFlags;
     };
     expect(listOf({ flags: [] })).toBe(listOf({}));
   });

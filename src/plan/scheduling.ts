@@ -9,6 +9,7 @@ import {
   type Scheduler,
   type SchedulerFlag,
 } from '../model/schedulers.ts';
+import type { NodeOptions } from './plan.ts';
 import type { ServiceRecord } from '../model/service.ts';
 
 /** A scheduler and its flags, as VirtualServer has them. */
@@ -21,13 +22,27 @@ const NO_FLAGS: readonly SchedulerFlag[] = Object.freeze([]);
 /** Without the port in its hash, mh would send all connections of a client to one server; kube-proxy never uses it without. */
 const MH_FLAGS: readonly SchedulerFlag[] = Object.freeze(['flag-2']);
 
-/** The scheduling of a Service. A flag whose name belongs to another scheduler is left out and reported. */
+/**
+ * The scheduling of a Service: what it wishes, or the node's when it wishes nothing or what this kernel does not have. A flag whose name belongs to
+ * another scheduler is left out. What is not as wished is reported.
+ */
 export function schedulingOf(
   { key, schedulerWish }: Pick<ServiceRecord, 'key' | 'schedulerWish'>,
-  nodeScheduler: Scheduler,
+  node: Pick<NodeOptions, 'scheduler' | 'missingSchedulers'>,
   problems: Problem[],
 ): Scheduling {
-  const scheduler = schedulerWish.scheduler ?? nodeScheduler;
+  const wish = schedulerWish.scheduler;
+  const isMissing = wish !== null && node.missingSchedulers.includes(wish);
+  const scheduler = wish === null || isMissing ? node.scheduler : wish;
+  if (isMissing) {
+    problems.push({
+      object: `Service ${key}`,
+      field: 'metadata.annotations[pointsman.dev/scheduler]',
+      reason: 'Approximated',
+      message: `this node's kernel has no scheduler ${wish}; ${scheduler} is used`,
+      remedy: `load the module ip_vs_${wish} on the node and restart the agent, or name another scheduler`,
+    });
+  }
   if (schedulerWish.flags === null)
     return { scheduler, schedulerFlags: scheduler === 'mh' ? MH_FLAGS : NO_FLAGS };
   const flags = new Set<SchedulerFlag>();

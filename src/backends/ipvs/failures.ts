@@ -14,6 +14,8 @@ import type { StepOutcome } from './step.ts';
 export interface FailedOperation {
   /** null: it concerns the node, not one Service. */
   readonly service: ServiceKey | null;
+  /** True: something that no Service wants could not be removed. */
+  readonly isRemoval: boolean;
   /** "TCP 10.96.0.1:443", "KUBE-CLUSTER-IP 10.96.0.1,tcp:443", "rules IPv4". */
   readonly object: string;
   /** "NEW_DEST", "iptables-restore"; '' when it is not known. */
@@ -53,6 +55,7 @@ export class Failures {
   operations(): FailedOperation[] {
     return [
       ...[...this.ofNode.values()].sort((a, b) => (a.object < b.object ? -1 : 1)),
+      ...[...this.leftovers.errors].map(([object, error]) => failedOperation(null, object, error, true)),
       ...this.keys().flatMap((key) => this.byService.get(key)?.operations ?? []),
     ];
   }
@@ -104,11 +107,15 @@ export class Failures {
     for (const { set, family, member, error } of failedMembers) {
       const made = makeMember(set, family, member);
       refused.set(made.id, error);
-      if (!ledger.hasMember(made.id)) this.leftovers.members.set(made.id, made);
+      if (ledger.hasMember(made.id)) continue;
+      this.leftovers.members.set(made.id, made);
+      this.leftovers.errors.set(made.id, error);
     }
     for (const { address, error } of failedAddresses) {
       refused.set(address, error);
-      if (!ledger.hasAddress(address)) this.leftovers.addresses.add(address);
+      if (ledger.hasAddress(address)) continue;
+      this.leftovers.addresses.add(address);
+      this.leftovers.errors.set(address, error);
     }
     for (const key of keys) {
       for (const id of referencedIds(ledger.effectiveOf(key))) {
@@ -119,14 +126,19 @@ export class Failures {
   }
 }
 
-function failedOperation(service: ServiceKey | null, object: string, error: unknown): FailedOperation {
+function failedOperation(
+  service: ServiceKey | null,
+  object: string,
+  error: unknown,
+  isRemoval = false,
+): FailedOperation {
   const message = errorLine(error);
   if (error instanceof KernelError) {
     const { operation, errno, errnoName } = error;
-    return { service, object, operation, errno, errnoName, message };
+    return { service, isRemoval, object, operation, errno, errnoName, message };
   }
   const code = error instanceof Error && 'code' in error ? String(error.code) : '';
-  return { service, object, operation: '', errno: 0, errnoName: code, message };
+  return { service, isRemoval, object, operation: '', errno: 0, errnoName: code, message };
 }
 
 /** Ids of all members and addresses that a state needs. */

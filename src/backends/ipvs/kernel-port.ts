@@ -41,7 +41,6 @@ export class KernelPort implements IpvsKernelPort {
   private readonly links: RtnetlinkClient;
   private readonly tools: ReadonlyMap<Family, Iptables>;
   private readonly fingerprints = new Map<Family, RulesFingerprint>();
-  private linkIndex: number | null = null;
 
   private constructor(
     ipvs: IpvsClient,
@@ -122,7 +121,6 @@ export class KernelPort implements IpvsKernelPort {
 
   async boundAddresses(): Promise<readonly IpAddress[] | null> {
     const link = this.links.link(SERVICE_LINK);
-    this.linkIndex = link?.index ?? null;
     if (link === null) return null;
     const addresses = await this.links.addresses({ linkIndex: link.index });
     return addresses
@@ -191,24 +189,22 @@ export class KernelPort implements IpvsKernelPort {
 
   async createLink(): Promise<void> {
     this.links.addLink(SERVICE_LINK, 'dummy');
-    this.linkIndex = this.links.link(SERVICE_LINK)?.index ?? null;
   }
 
-  bind(addresses: readonly IpAddress[]): Promise<BindOutcome> {
+  async bind(addresses: readonly IpAddress[]): Promise<BindOutcome> {
     return this.links.addAddresses(this.serviceLink(), addresses);
   }
 
-  unbind(addresses: readonly IpAddress[]): Promise<readonly AddressFailure[]> {
+  async unbind(addresses: readonly IpAddress[]): Promise<readonly AddressFailure[]> {
     return this.links.deleteAddresses(this.serviceLink(), addresses);
   }
 
-  /** The link's index, looked up again after somebody deleted and made it anew. */
+  /** The link's index, asked for each time: somebody may have deleted it and made it anew. */
   private serviceLink(): number {
-    if (this.linkIndex === null) {
-      this.links.addLink(SERVICE_LINK, 'dummy');
-      this.linkIndex = this.links.link(SERVICE_LINK)?.index ?? null;
-    }
-    return this.linkIndex ?? 0;
+    const found = this.links.link(SERVICE_LINK);
+    if (found !== null) return found.index;
+    this.links.addLink(SERVICE_LINK, 'dummy');
+    return this.links.link(SERVICE_LINK)?.index ?? 0;
   }
 
   restoreRules(family: Family, text: string): Promise<void> {

@@ -10,6 +10,8 @@ export class Leftovers {
   readonly services = new Map<string, AddressService>();
   readonly members = new Map<string, DesiredMember>();
   readonly addresses = new Set<IpAddress>();
+  /** Why, by object, of those that were refused themselves; others wait for one of these. */
+  readonly errors = new Map<string, unknown>();
 
   /** Takes in the removals of a step whose outcome is unknown; removing again what is gone does no harm. */
   addStep(delta: LedgerDelta, deleted: readonly AddressService[]): void {
@@ -29,6 +31,7 @@ export class Leftovers {
     this.services.clear();
     this.members.clear();
     this.addresses.clear();
+    this.errors.clear();
     return { delta, deleted };
   }
 

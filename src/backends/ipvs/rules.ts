@@ -1,6 +1,7 @@
 // Brings the iptables rules of one family to what is wanted: reads them once, remembers them, and restores only the chains that
 // differ, in one iptables-restore. Foreign chains and rules are never touched; missing jumps are inserted at the head.
 
+import { PointsmanError } from '../../model/errors.ts';
 import type { Family } from '../../model/ip.ts';
 import type { IpvsKernelPort } from './port.ts';
 import { renderRules, type Chain, type RuleOptions, type RuleSet, type Table } from './render-rules.ts';
@@ -62,7 +63,7 @@ export class Rules {
         this.forget();
         throw error;
       }
-      this.fingerprint = this.port.rulesFingerprint(this.family);
+      this.fingerprint = this.readFingerprint();
     }
     for (const chain of wanted.chains) known.set(`${chain.table} ${chain.name}`, chain.rules);
     for (const jump of wanted.jumps) {
@@ -88,6 +89,16 @@ export class Rules {
     return this.ensure(this.wish.options, this.wish.nonEmpty);
   }
 
+  /** One that cannot be read is none: it differs from any, so that the rules are looked at when it can be. */
+  private readFingerprint(): string | null {
+    try {
+      return this.port.rulesFingerprint(this.family);
+    } catch (error) {
+      if (error instanceof PointsmanError) return null;
+      throw error;
+    }
+  }
+
   private forget(): void {
     this.known = null;
     this.isEnsured = false;
@@ -104,7 +115,7 @@ export class Rules {
 
   private async read(): Promise<Map<string, readonly string[]>> {
     // Taken before reading: what is changed meanwhile is seen as a change later.
-    this.fingerprint = this.port.rulesFingerprint(this.family);
+    this.fingerprint = this.readFingerprint();
     const known = new Map<string, readonly string[]>();
     for (const [table, chains] of await this.port.rules(this.family)) {
       for (const [chain, rules] of chains) known.set(`${table} ${chain}`, rules);

@@ -18,6 +18,8 @@ export class SwitchKeeper {
   private readonly facts: () => SwitchFacts;
   /** By path, as they were last written or found right. */
   private wanted: ReadonlyMap<string, string | null> = new Map();
+  /** Paths that could not be written at the last check. */
+  private readonly failed = new Set<string>();
 
   constructor(port: IpvsKernelPort, table: Table, settings: () => IpvsSettings, facts: () => SwitchFacts) {
     this.port = port;
@@ -37,9 +39,12 @@ export class SwitchKeeper {
   check(): SwitchChange[] {
     const changes = checkSwitches(this.port, this.settings(), this.facts());
     const { failures } = this.table;
+    for (const path of this.failed) failures.settleNode(path);
+    this.failed.clear();
     for (const { path, error } of changes) {
-      if (error === null) failures.settleNode(path);
-      else failures.noteNode(path, error);
+      if (error === null) continue;
+      failures.noteNode(path, error);
+      this.failed.add(path);
     }
     const drifted = changes.filter(
       ({ path, wanted, error }) => error === null && this.wanted.get(path) === wanted,

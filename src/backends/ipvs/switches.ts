@@ -246,8 +246,8 @@ export function reportSwitches(
     states.push({
       path,
       value: '0',
-      wanted: null,
-      why: 'IPv6 Services need forwarding; kube-proxy does not set it either: set it to 1',
+      wanted: '1',
+      why: 'IPv6 Services need forwarding; it is left to you, as kube-proxy leaves it: set it to 1',
     });
   return states;
 }

@@ -5,7 +5,7 @@ import { PointsmanError } from '../../model/errors.ts';
 import { cidrContains, type Family, type IpAddress } from '../../model/ip.ts';
 import type { ServiceKey } from '../../model/names.ts';
 import { formatServiceKey } from '../../kernel/ipvs-codec.ts';
-import type { AddressService, DesiredVirtualServer } from './desired.ts';
+import { makeMember, type AddressService, type DesiredVirtualServer } from './desired.ts';
 import { diffVirtualServer, isEmptyDiff, type VirtualServerDiff } from './diff.ts';
 import { emptyDelta, type LedgerDelta } from './ledger.ts';
 import { ownershipMember } from './observe.ts';
@@ -22,6 +22,8 @@ const STEP_REAL_SERVERS = 2048;
 /** The clock is asked this often, not at each Service: in some virtual machines it costs as much as rendering one. */
 export const SERVICES_PER_PACE = 16;
 const EEXIST = 17;
+/** Objects of one repair that are named when they are refused; the others are found again with the next. */
+const MAX_UNREPAIRED = 100;
 
 /** What is known to be in the kernel already, beside virtual servers. */
 export interface PresentState {
@@ -38,6 +40,8 @@ export class Writer {
   private readonly settings: () => IpvsSettings;
   /** Wanted addresses that are not on kube-ipvs0: refused, or everything at them was to stay shut. */
   private readonly unbound = new Set<IpAddress>();
+  /** Objects that the last repair could not put right, as they stand among the failures. */
+  private readonly unrepaired: string[] = [];
 
   constructor(port: IpvsKernelPort, table: Table, families: readonly Family[], settings: () => IpvsSettings) {
     this.port = port;
@@ -126,6 +130,7 @@ export class Writer {
     const deleted = services.filter((service) => !this.isExcluded(service));
     for (const service of services) if (this.isExcluded(service)) this.keepExcluded(service, delta);
     const step: Step = { delta, wanted: [], changed: new Map(), deleted, shut: new Set() };
+    for (const object of this.unrepaired.splice(0)) this.table.failures.settleNode(object);
     const outcome = await this.attempt([], step);
     if (outcome === null) return 0;
     this.settleDeletions(deleted, outcome);
@@ -159,13 +164,22 @@ export class Writer {
   /** What cannot be repaired counts as a failure of the node until it can: verification finds it again. */
   private async repair(what: string, delta: LedgerDelta): Promise<StepOutcome | null> {
     const { failures, ledger } = this.table;
-    failures.settleNode(what);
+    for (const object of this.unrepaired.splice(0)) failures.settleNode(object);
     const step: Step = { delta, wanted: [], changed: new Map(), deleted: [], shut: new Set() };
-    const outcome = await this.attempt([], step);
+    const outcome = await this.attempt([], step, what);
     if (outcome === null) return null;
     failures.noteStep([], outcome, ledger);
-    const [refused] = [...outcome.failedMembers, ...outcome.failedAddresses];
-    if (refused !== undefined) failures.noteNode(what, refused.error);
+    const refused = [
+      ...outcome.failedMembers.map((each) => ({
+        object: makeMember(each.set, each.family, each.member).id,
+        error: each.error,
+      })),
+      ...outcome.failedAddresses.map(({ address, error }) => ({ object: address, error })),
+    ];
+    for (const { object, error } of refused.slice(0, MAX_UNREPAIRED)) {
+      failures.noteNode(object, error);
+      this.unrepaired.push(object);
+    }
     return outcome;
   }
 
@@ -231,7 +245,11 @@ export class Writer {
     }
   }
 
-  private async attempt(keys: readonly ServiceKey[], step: Step): Promise<StepOutcome | null> {
+  private async attempt(
+    keys: readonly ServiceKey[],
+    step: Step,
+    what = 'what is no longer wanted',
+  ): Promise<StepOutcome | null> {
     const { applied, failures } = this.table;
     try {
       return await runStep(this.port, step, this.settings().pace);
@@ -244,18 +262,22 @@ export class Writer {
       failures.leftovers.addStep(step.delta, step.deleted);
       for (const key of keys) failures.noteRefusal(key, 'its virtual servers', error);
       if (!(error instanceof PointsmanError)) throw error;
-      if (keys.length === 0) failures.noteNode('what is no longer wanted', error);
+      if (keys.length === 0) {
+        failures.noteNode(what, error);
+        this.unrepaired.push(what);
+      }
       return null;
     }
   }
 
   private settleDeletions(deleted: readonly AddressService[], outcome: StepOutcome): void {
-    this.table.failures.settleNode('what is no longer wanted');
     const keptServices = new Set(outcome.keptServices);
     for (const service of deleted) {
       const id = formatServiceKey(service);
-      if (outcome.failedVirtualServers.has(id) || keptServices.has(service))
-        this.table.failures.leftovers.services.set(id, service);
+      const error = outcome.failedVirtualServers.get(id);
+      const { leftovers } = this.table.failures;
+      if (error !== undefined) leftovers.errors.set(id, error);
+      if (error !== undefined || keptServices.has(service)) leftovers.services.set(id, service);
       else this.table.applied.delete(id);
     }
   }

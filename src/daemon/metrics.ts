@@ -1,0 +1,182 @@
+// What the agent counts, as metrics by the conventions of Prometheus. Pure: facts in, samples out; how they are written and served is not
+// known here. No label may hold the name of a Service, and every label has a bounded number of values. docs/metrics.md lists them all.
+
+import { KERNEL_WRITES, type KernelCounts } from '../backends/ipvs/counted-port.ts';
+import type { FailedOperation } from '../backends/ipvs/failures.ts';
+import { REPAIR_KINDS } from '../backends/ipvs/repairs.ts';
+import type { AgentFacts } from './status.ts';
+import type { VerifyLoopStatus } from './verify-loop.ts';
+
+/** One value of a metric. Every set of labels occurs once in a family. */
+export interface MetricSample {
+  readonly labels: Readonly<Record<string, string>>;
+  readonly value: number;
+}
+
+/** A metric with all its samples; none when nothing is known yet. */
+export interface MetricFamily {
+  /** "pointsman_syncs_total": [a-z_]+, counters end in _total, times are in seconds. */
+  readonly name: string;
+  readonly type: 'counter' | 'gauge';
+  /** One sentence. */
+  readonly help: string;
+  readonly samples: readonly MetricSample[];
+}
+
+/** What metrics are made of. */
+export interface MetricSources {
+  readonly facts: AgentFacts;
+  /** null where nothing is verified. */
+  readonly verification: VerifyLoopStatus | null;
+  readonly kernel: KernelCounts;
+}
+
+/** Objects that pointsman_failed_operation_info names; all are in the status. */
+export const MAX_FAILED_OBJECTS = 50;
+/** Pairs of operation and errno of pointsman_failed_operations; further ones are one, with 'other' for both. */
+export const MAX_FAILED_PAIRS = 64;
+
+/** All metrics of an agent, in the order in which they are written. */
+export function agentMetrics({ facts, verification, kernel }: MetricSources): MetricFamily[] {
+  return [
+    ...syncMetrics(facts),
+    ...failureMetrics(facts),
+    ...kernelMetrics(kernel),
+    counter(
+      'repairs_total',
+      'Objects that somebody else had changed and that were put right, by kind.',
+      REPAIR_KINDS.map((kind) => ({ labels: { kind }, value: facts.repairs.byKind[kind] })),
+    ),
+    ...verificationMetrics(verification),
+  ];
+}
+
+function syncMetrics(facts: AgentFacts): MetricFamily[] {
+  return [
+    gauge('synced', '1 when everything known is programmed, else 0.', facts.isSynced ? 1 : 0),
+    counter('syncs_total', 'Syncs that went through, with or without refused operations.', facts.syncs),
+    gauge(
+      'last_sync_duration_seconds',
+      'How long the last sync took that went through.',
+      seconds(facts.lastSync?.durationMs),
+    ),
+    gauge('services', 'Services that are planned.', facts.plannedServices),
+    gauge('pending_services', 'Services that changed and wait for a sync.', facts.pendingServices),
+    gauge(
+      'foreign_virtual_servers',
+      'Virtual servers on addresses of ours that others made and that are left alone.',
+      facts.foreignVirtualServers.length,
+    ),
+  ];
+}
+
+function failureMetrics({ lastSync, leftovers, failedOperations }: AgentFacts): MetricFamily[] {
+  const distinct = distinctFailures(failedOperations);
+  return [
+    gauge(
+      'failed_services',
+      'Services that are not fully programmed and are tried again.',
+      lastSync?.failedServices.length ?? 0,
+    ),
+    gauge(
+      'leftover_objects',
+      'Objects that no Service wants any more and that could not be removed; tried again.',
+      leftovers.length,
+    ),
+    gauge(
+      'failed_operations',
+      'Operations that are refused at present and are tried again.',
+      countPairs(distinct),
+    ),
+    gauge(
+      'failed_operation_info',
+      `1 for each object of which an operation is refused at present, ${MAX_FAILED_OBJECTS} of them at most.`,
+      distinct.slice(0, MAX_FAILED_OBJECTS).map((labels) => ({ labels, value: 1 })),
+    ),
+  ];
+}
+
+function kernelMetrics(kernel: KernelCounts): MetricFamily[] {
+  return [
+    counter(
+      'kernel_operations_total',
+      'Writes to the kernel that were tried.',
+      KERNEL_WRITES.map((operation) => ({ labels: { operation }, value: kernel.writes(operation) })),
+    ),
+    counter(
+      'kernel_failures_total',
+      'Operations that the kernel or a tool refused, or that got no answer.',
+      kernel
+        .failures()
+        .map(({ operation, errno, count }) => ({ labels: { operation, errno }, value: count })),
+    ),
+  ];
+}
+
+function verificationMetrics(verification: VerifyLoopStatus | null): MetricFamily[] {
+  const lastCycle = verification?.lastCycle;
+  return [
+    counter(
+      'verification_cycles_total',
+      'Complete comparisons of the whole table with the kernel.',
+      verification?.cycles ?? [],
+    ),
+    gauge(
+      'verification_last_cycle_seconds',
+      'From the start to the end of the last complete comparison.',
+      seconds(lastCycle?.durationMs),
+    ),
+    gauge(
+      'verification_last_cycle_work_seconds',
+      'How long work was done in the last complete comparison.',
+      seconds(lastCycle?.workMs),
+    ),
+  ];
+}
+
+type Labels = Readonly<Record<'object' | 'operation' | 'errno', string>>;
+
+/** An address that several Services share fails for each of them; it is one operation all the same. */
+function distinctFailures(operations: readonly FailedOperation[]): Labels[] {
+  const distinct = new Map<string, Labels>();
+  for (const { object, operation, errnoName } of operations) {
+    // An empty label is none at all to Prometheus.
+    const labels = { object, operation: operation || 'unknown', errno: errnoName || 'unknown' };
+    const id = JSON.stringify([object, labels.operation, labels.errno]);
+    if (!distinct.has(id)) distinct.set(id, labels);
+  }
+  return [...distinct.values()];
+}
+
+function countPairs(failures: readonly Labels[]): MetricSample[] {
+  const pairs = new Map<string, { labels: MetricSample['labels']; value: number }>();
+  for (const failure of failures) {
+    let { operation, errno } = failure;
+    let id = JSON.stringify([operation, errno]);
+    if (pairs.size >= MAX_FAILED_PAIRS && !pairs.has(id)) {
+      [operation, errno] = ['other', 'other'];
+      id = 'other';
+    }
+    const known = pairs.get(id);
+    if (known === undefined) pairs.set(id, { labels: { operation, errno }, value: 1 });
+    else known.value++;
+  }
+  return [...pairs.values()];
+}
+
+/** Samples of one value without labels; none for what is not known yet. */
+function seconds(durationMs: number | undefined): number | readonly [] {
+  return durationMs === undefined ? [] : durationMs / 1000;
+}
+
+function counter(name: string, help: string, value: number | readonly MetricSample[]): MetricFamily {
+  return { name: `pointsman_${name}`, type: 'counter', help, samples: samplesOf(value) };
+}
+
+function gauge(name: string, help: string, value: number | readonly MetricSample[]): MetricFamily {
+  return { name: `pointsman_${name}`, type: 'gauge', help, samples: samplesOf(value) };
+}
+
+function samplesOf(value: number | readonly MetricSample[]): readonly MetricSample[] {
+  return typeof value === 'number' ? [{ labels: {}, value }] : value;
+}

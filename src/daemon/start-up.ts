@@ -1,0 +1,65 @@
+// What the agent and its previews need before anything runs: configuration, node name, address families, privileges, a scheduler.
+
+import { existsSync } from 'node:fs';
+import { hostname } from 'node:os';
+import { probeScheduler } from '../backends/ipvs/schedulers-probe.ts';
+import type { Config } from '../config/config.ts';
+import { defaultConfig, loadConfig } from '../config/load.ts';
+import { PointsmanError } from '../model/errors.ts';
+import type { Family } from '../model/ip.ts';
+import { isDnsSubdomain } from '../model/names.ts';
+import type { Log } from './log.ts';
+import { nodeNameOf } from './settings.ts';
+
+/** What the command line says. */
+export interface DaemonOptions {
+  /** Folder of manifests. */
+  readonly manifests: string;
+  readonly configPath?: string | undefined;
+  readonly hostnameOverride?: string | undefined;
+  readonly log: Log;
+}
+
+/** IPv6 only where this kernel has it switched on. */
+export function detectFamilies(): Family[] {
+  return existsSync('/proc/sys/net/ipv6') ? ['IPv4', 'IPv6'] : ['IPv4'];
+}
+
+/** Configuration and node name, with the file's warnings in the log. Throws INVALID_CONFIG, UNSUPPORTED_MODE, USAGE. */
+export async function readConfig(options: DaemonOptions): Promise<{ config: Config; nodeName: string }> {
+  let config = defaultConfig();
+  if (options.configPath !== undefined) {
+    const loaded = await loadConfig(options.configPath);
+    for (const warning of loaded.warnings) options.log.warn(warning);
+    config = loaded.config;
+  }
+  const nodeName = nodeNameOf(options.hostnameOverride, config, hostname());
+  if (!isDnsSubdomain(nodeName)) {
+    throw new PointsmanError(
+      'USAGE',
+      `"${nodeName}" is no node name (lower case letters, digits, "-" and "."); give one with --hostname-override`,
+    );
+  }
+  return { config, nodeName };
+}
+
+/** Throws MISSING_MODULE when this kernel cannot schedule so; loads the scheduler's module. */
+export async function requireScheduler(name: string): Promise<void> {
+  const answer = await probeScheduler(name);
+  if (answer.isAvailable) return;
+  throw new PointsmanError(
+    'MISSING_MODULE',
+    `ipvs.scheduler: this kernel has no scheduler ${name}: ${answer.reason}; ${answer.remedy}`,
+    { scheduler: name },
+  );
+}
+
+/** Throws MISSING_PRIVILEGE. */
+export function requireRoot(): void {
+  if (process.getuid?.() !== 0) {
+    throw new PointsmanError(
+      'MISSING_PRIVILEGE',
+      'the agent changes kernel state and needs root; run it as root, or use "pointsman plan --from-empty"',
+    );
+  }
+}
