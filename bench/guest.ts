@@ -1,5 +1,5 @@
 // What a bench runs inside a guest: one measurement, whose result goes as JSON into the results folder.
-//   node bench/guest.ts ours|bare|tools|one-change SERVICES ENDPOINTS [BATCH_BYTES]
+//   node bench/guest.ts ours|bare|tools|one-change|verify SERVICES ENDPOINTS [BATCH_BYTES]
 
 import { spawnSync } from 'node:child_process';
 import { writeFileSync } from 'node:fs';
@@ -22,6 +22,7 @@ const services = Number(servicesText);
 const endpoints = Number(endpointsText);
 const pace = makePacer(() => performance.now(), nextTurn);
 const ONE_CHANGE_ROUNDS = 400;
+const CHECK_ROUNDS = 21;
 /** A prime, so that the rounds go all over the table. */
 const STRIDE = 7919;
 /** Objects in a page of a list, as API servers give them. */
@@ -29,6 +30,10 @@ const PAGE_EVENTS = 500;
 const CALIBRATION_BYTES = 32 << 20;
 
 function makeAgent(port: IpvsKernelPort): Agent {
+  return makeParts(port).agent;
+}
+
+function makeParts(port: IpvsKernelPort): { agent: Agent; backend: IpvsBackend } {
   const settings = {
     strictArp: false,
     timeouts: {},
@@ -42,13 +47,15 @@ function makeAgent(port: IpvsKernelPort): Agent {
     now: () => new Date(),
     pid: process.pid,
   });
-  return new Agent({
-    backend: new IpvsBackend(port, ['IPv4', 'IPv6'], settings),
+  const backend = new IpvsBackend(port, ['IPv4', 'IPv6'], settings);
+  const agent = new Agent({
+    backend,
     log,
     node: BENCH_NODE_OPTIONS,
     pace,
     onDirty: () => {},
   });
+  return { agent, backend };
 }
 
 async function sync(agent: Agent): Promise<void> {
@@ -190,11 +197,46 @@ async function measureOneChange(): Promise<object> {
   return { medianMs: at(0.5), p99Ms: at(0.99), maxMs: at(1), operations: Math.max(...operations) };
 }
 
+/** One comparison of the whole table with the kernel, without the pauses between its slices, and the checks that run every few seconds. */
+async function measureVerify(): Promise<object> {
+  const { agent, backend } = makeParts(await KernelPort.open(['IPv4', 'IPv6']));
+  agent.onEvents([...benchEvents(services, endpoints)]);
+  await sync(agent);
+  const slicesMs: number[] = [];
+  const cpuBefore = process.cpuUsage();
+  for (let isDone = false; !isDone;) {
+    const startMs = performance.now();
+    isDone = await backend.verifier.checkSlice();
+    slicesMs.push(performance.now() - startMs);
+    await nextTurn();
+  }
+  const { user, system } = process.cpuUsage(cpuBefore);
+  const checksMs: number[] = [];
+  for (let round = 0; round < CHECK_ROUNDS; round++) {
+    const startMs = performance.now();
+    await backend.verifier.checkContainers();
+    checksMs.push(performance.now() - startMs);
+    await nextTurn();
+  }
+  slicesMs.sort((a, b) => a - b);
+  checksMs.sort((a, b) => a - b);
+  return {
+    slices: slicesMs.length,
+    workMs: slicesMs.reduce((sum, each) => sum + each, 0),
+    cpuMs: (user + system) / 1000,
+    sliceMedianMs: slicesMs[slicesMs.length >> 1],
+    sliceMaxMs: slicesMs.at(-1),
+    checkMedianMs: checksMs[checksMs.length >> 1],
+    repairs: backend.verifier.repairs.total,
+  };
+}
+
 const measurements: Record<string, () => Promise<object>> = {
   ours: measureOurs,
   bare: async () => measureBare(services, endpoints),
   tools: measureTools,
   'one-change': measureOneChange,
+  verify: measureVerify,
 };
 const measure = measurements[what];
 if (measure === undefined) throw new Error(`no such measurement: ${what}`);

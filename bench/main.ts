@@ -1,4 +1,4 @@
-// `npm run bench -- first-sync | one-change | idle | ipvsadm | plan | addresses [-o json] [--sizes 1000x10,5000x8]`: what README's
+// `npm run bench -- first-sync | one-change | idle | verify | ipvsadm | plan | addresses [-o json] [--sizes 1000x10,5000x8]`: what README's
 // figures come from. Each measurement runs in a guest of its own, so that none sees what another left in the kernel; those of the plan
 // need no kernel.
 
@@ -17,6 +17,7 @@ const DEFAULT_SIZES: Readonly<Record<string, string>> = {
   'first-sync': '1000x10,5000x8,20000x8',
   'one-change': '1000x8,20000x8',
   idle: '5000x8',
+  verify: '5000x8,20000x8,44000x1',
   ipvsadm: '10000x10',
   plan: '5000x8,44000x1,20000x8',
   // Of these only the first number counts.
@@ -137,6 +138,22 @@ async function oneChange(size: Size): Promise<Record<string, string | number>> {
   };
 }
 
+/** The share is of one core when the comparison is spread over ten minutes, and for the checks when they come every five seconds. */
+async function verify(size: Size): Promise<Record<string, string | number>> {
+  const result = await measure('verify', size);
+  return {
+    size: `${size.services}x${size.endpoints}`,
+    slices: round(result.slices),
+    'work s': round((result.workMs ?? 0) / 1000, 2),
+    'cpu s': round((result.cpuMs ?? 0) / 1000, 2),
+    '% of a core': round((result.workMs ?? 0) / 6000, 2),
+    'slice median, max ms': `${round(result.sliceMedianMs, 1)}, ${round(result.sliceMaxMs, 1)}`,
+    'check ms': round(result.checkMedianMs, 2),
+    'checks % of a core': round((result.checkMedianMs ?? 0) / 50, 2),
+    repairs: round(result.repairs),
+  };
+}
+
 async function idle(size: Size): Promise<Record<string, string | number>> {
   const result = await measure('idle', size);
   return {
@@ -160,7 +177,7 @@ async function addresses(sizes: readonly Size[]): Promise<Record<string, string 
   );
 }
 
-const BENCHES = { 'first-sync': firstSync, 'one-change': oneChange, idle, ipvsadm };
+const BENCHES = { 'first-sync': firstSync, 'one-change': oneChange, idle, verify, ipvsadm };
 
 /** Rows with the same columns make a table. */
 function formatTables(rows: readonly Readonly<Record<string, string | number>>[]): string {

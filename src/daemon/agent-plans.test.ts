@@ -1,6 +1,6 @@
 // What the agent hands to the backend when plans change: owners, annotations, facts of the node.
 
-import { expect, it } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import { address } from '../../test/addresses.ts';
 import { gone, NODE, service, slice } from '../../test/agent-events.ts';
 import { FakeIpvsKernel } from '../../test/fake-ipvs-kernel.ts';
@@ -104,4 +104,159 @@ it('gives a contested address to the older Service, reports the other, and passe
     'DEL_DEST TCP 172.30.0.41:80 -> 10.0.0.2:8080',
   ]);
   expect(agent.problems()).toEqual([]);
+});
+
+describe('a change of the addresses of the node', () => {
+  const [OLD, NEW] = [address('192.168.0.2'), address('192.168.0.3')];
+  const nodeWith = (...addresses: readonly (typeof OLD)[]): NodeOptions => ({
+    ...NODE,
+    nodePortAddresses: addresses,
+    localAddresses: addresses,
+  });
+  const CLUSTER_ONLY = Array.from({ length: 20 }, (_, index) => service(`c${index}`, `172.30.1.${index}`));
+  const EXTERNAL = service('ext', '172.30.0.51', { externalIPs: [NEW] });
+  const LOAD_BALANCER = service('lb', '172.30.0.52', {
+    type: 'LoadBalancer',
+    ports: [{ port: 80, protocol: 'TCP', nodePort: 30_081 }],
+  });
+  if (LOAD_BALANCER.type === 'apply')
+    Object.assign(LOAD_BALANCER.object, { status: { loadBalancer: { ingress: [{ ip: '198.51.100.9' }] } } });
+  const ALL: readonly ClusterEvent[] = [
+    ...CLUSTER_ONLY,
+    NODE_PORT,
+    EXTERNAL,
+    LOAD_BALANCER,
+    ...['c1', 'np', 'ext', 'lb'].map((name) => slice(name, ['10.0.0.1'])),
+  ];
+
+  /** Synced on one node; `handed` hears of every Service that the backend is given from then on. */
+  async function synced(node: NodeOptions, events: readonly ClusterEvent[]) {
+    const kernel = new FakeIpvsKernel();
+    const { agent, backend } = startAgent(kernel, node, events);
+    await agent.sync('request');
+    const handed: string[] = [];
+    const apply = backend.apply.bind(backend);
+    backend.apply = (change) => {
+      handed.push(...change.services.keys());
+      return apply(change);
+    };
+    kernel.writes = [];
+    kernel.lists = [];
+    return { kernel, agent, handed };
+  }
+
+  async function expectAsFromScratch(
+    { kernel }: { kernel: FakeIpvsKernel },
+    node: NodeOptions,
+    events: readonly ClusterEvent[],
+  ): Promise<void> {
+    expect(kernel.dump()).toBe((await synced(node, events)).kernel.dump());
+  }
+
+  it('concerns only Services with node ports, external or load-balancer IPs', async () => {
+    const made = await synced(nodeWith(OLD), ALL);
+    made.agent.setNode(nodeWith(OLD, NEW));
+    await made.agent.sync('request');
+    expect(made.handed.sort()).toEqual(['default/ext', 'default/lb', 'default/np']);
+    expect(made.kernel.writes.filter((write) => write.includes('172.30.'))).toEqual([]);
+    expect(made.kernel.lists).toEqual([]);
+    await expectAsFromScratch(made, nodeWith(OLD, NEW), ALL);
+  });
+
+  it('takes an external IP off our link when the node has it itself, and puts it back afterwards', async () => {
+    const { kernel, agent } = await synced(nodeWith(OLD), ALL);
+    expect(kernel.addresses?.has(NEW)).toBe(true);
+    agent.setNode(nodeWith(OLD, NEW));
+    await agent.sync('request');
+    expect(kernel.addresses?.has(NEW)).toBe(false);
+    expect(kernel.sets.get('KUBE-IPVS-IPS')?.has(NEW)).toBe(false);
+    expect(kernel.table.has(`TCP ${NEW}:80`)).toBe(true);
+    agent.setNode(nodeWith(OLD));
+    await agent.sync('request');
+    expect(kernel.addresses?.has(NEW)).toBe(true);
+    expect(kernel.sets.get('KUBE-IPVS-IPS')?.has(NEW)).toBe(true);
+  });
+
+  it('hands over what else changed in the same sync', async () => {
+    const made = await synced(nodeWith(OLD), ALL);
+    const events = [...ALL, gone('c3'), service('c4', '172.30.2.4')];
+    made.agent.onEvents(events.slice(-2));
+    made.agent.setNode(nodeWith(NEW));
+    await made.agent.sync('request');
+    expect(made.handed.sort()).toEqual(
+      ['default/c3', 'default/c4', 'default/ext', 'default/lb', 'default/np'].sort(),
+    );
+    await expectAsFromScratch(made, nodeWith(NEW), events);
+  });
+
+  it('together with another fact of the node concerns all Services', async () => {
+    const made = await synced(nodeWith(OLD), ALL);
+    const node: NodeOptions = { ...nodeWith(NEW), scheduler: 'lc' };
+    made.agent.setNode(node);
+    await made.agent.sync('request');
+    expect(made.handed).toHaveLength(23);
+    await expectAsFromScratch(made, node, ALL);
+  });
+
+  it('back to where it was before the sync is none', async () => {
+    const { kernel, agent, handed } = await synced(nodeWith(OLD), ALL);
+    agent.setNode(nodeWith(NEW));
+    agent.setNode(nodeWith(OLD));
+    await agent.sync('request');
+    expect([kernel.writes, handed.filter((key) => key.startsWith('default/c'))]).toEqual([[], []]);
+  });
+
+  it('is made good by the next sync when the one that brings it ends with an error', async () => {
+    const made = await synced(nodeWith(OLD), ALL);
+    const broken = vi.spyOn(made.kernel, 'addMembers').mockRejectedValue(new Error('broken'));
+    made.agent.setNode(nodeWith(OLD, NEW));
+    expect(await made.agent.sync('request')).toEqual({ needsRetry: true });
+    broken.mockRestore();
+    for (let retries = 0; (await made.agent.sync('retry')).needsRetry && retries < 5; retries++);
+    await expectAsFromScratch(made, nodeWith(OLD, NEW), ALL);
+  });
+
+  const created = (event: ClusterEvent, day: number): ClusterEvent => {
+    const copy = structuredClone(event);
+    if (copy.type === 'apply')
+      Object.assign(copy.object.metadata ?? {}, { creationTimestamp: `2026-01-0${day}T00:00:00Z` });
+    return copy;
+  };
+  const RIVALS: readonly (readonly [string, ClusterEvent])[] = [
+    [
+      'an external IP',
+      service('rival', '172.30.0.60', { externalIPs: [NEW], ports: [{ port: 30_080, protocol: 'TCP' }] }),
+    ],
+    ['a cluster IP', service('rival', NEW, { ports: [{ port: 30_080, protocol: 'TCP' }] })],
+    [
+      'another node port',
+      service('rival', '172.30.0.60', {
+        type: 'NodePort',
+        ports: [{ port: 80, protocol: 'TCP', nodePort: 30_080 }],
+      }),
+    ],
+  ];
+  it.each(
+    RIVALS.flatMap(([what, rival]) =>
+      [1, 3].map((day) => [what, day === 1 ? 'older' : 'younger', rival, day] as const),
+    ),
+  )(
+    'settles who has a node port on a new address, and who has it when the address goes: %s, %s',
+    async (_, __, rival, day) => {
+      const events = [
+        created(NODE_PORT, 2),
+        created(rival, day),
+        slice('np', ['10.0.0.1']),
+        slice('rival', ['10.0.0.2']),
+      ];
+      const made = await synced(nodeWith(OLD), events);
+      for (const node of [nodeWith(OLD, NEW), nodeWith(NEW), nodeWith(), nodeWith(NEW), nodeWith(OLD)]) {
+        made.agent.setNode(node);
+        await made.agent.sync('request');
+        const fresh = await synced(node, events);
+        expect(made.kernel.dump()).toBe(fresh.kernel.dump());
+        expect(made.agent.problems()).toEqual(fresh.agent.problems());
+      }
+    },
+  );
 });

@@ -14,6 +14,8 @@ const PAUSE_PER_WORK = 120;
 /** Never faster than this, however small the table. */
 const MIN_SLICE_MS = 20;
 
+type WorkKind = 'check' | 'comparison' | 'repair';
+
 /** The part of the verifier that is driven. */
 export interface VerifierWork {
   readonly status: VerificationStatus;
@@ -27,7 +29,7 @@ export interface VerifyLoopOptions {
   readonly verifier: VerifierWork;
   /** Runs the work apart from syncs; see SyncLoop.beside. May leave it out while there is nothing to verify. */
   readonly beside: (work: () => Promise<void>) => Promise<void>;
-  /** Hears of a failed check, each message once in a row. */
+  /** Hears of a failed check, each message once in a row for its kind. */
   readonly onError: (message: string) => void;
   readonly timers: Timers;
 }
@@ -46,7 +48,9 @@ export class VerifyLoop {
   private sliceTimer: unknown = null;
   private isStopped = false;
   private isUrgent = false;
-  private lastError = '';
+  /** By kind of work, the error with which it failed last. */
+  private readonly errors = new Map<WorkKind, string>();
+  private readonly working = new Set<Promise<void>>();
   private cycleStartMs: number | null = null;
   private cycleWorkMs = 0;
   private lastCycle: VerifyLoopStatus['lastCycle'] = null;
@@ -56,7 +60,11 @@ export class VerifyLoop {
   }
 
   get status(): VerifyLoopStatus {
-    return { ...this.options.verifier.status, lastCycle: this.lastCycle, lastError: this.lastError };
+    return {
+      ...this.options.verifier.status,
+      lastCycle: this.lastCycle,
+      lastError: [...this.errors.values()].join('; '),
+    };
   }
 
   start(): void {
@@ -68,7 +76,7 @@ export class VerifyLoop {
   repairNow(): void {
     if (this.isUrgent || this.isStopped) return;
     this.isUrgent = true;
-    void this.run(() => {
+    void this.run('repair', () => {
       this.isUrgent = false;
       return this.options.verifier.repairSuspects();
     });
@@ -79,6 +87,7 @@ export class VerifyLoop {
     this.isStopped = true;
     this.options.timers.clear(this.checkTimer);
     this.options.timers.clear(this.sliceTimer);
+    await Promise.all(this.working);
     await this.options.verifier.close();
   }
 
@@ -93,46 +102,50 @@ export class VerifyLoop {
   }
 
   private async check(): Promise<void> {
-    const workMs = await this.run(() => this.options.verifier.checkContainers());
+    const { workMs } = await this.run('check', () => this.options.verifier.checkContainers());
     this.armCheck(Math.max(CHECK_MS, workMs * PAUSE_PER_WORK));
   }
 
   private async compareSlice(): Promise<void> {
-    this.cycleStartMs ??= this.options.timers.now();
+    const { timers, verifier } = this.options;
+    this.cycleStartMs ??= timers.now();
     let isLast = false;
-    const workMs = await this.run(async () => {
-      isLast = await this.options.verifier.checkSlice();
+    const { workMs, isDone } = await this.run('comparison', async () => {
+      isLast = await verifier.checkSlice();
     });
     this.cycleWorkMs += workMs;
-    if (isLast) {
-      this.lastCycle = {
-        durationMs: this.options.timers.now() - this.cycleStartMs,
-        workMs: this.cycleWorkMs,
-      };
+    if (isLast) this.lastCycle = { durationMs: timers.now() - this.cycleStartMs, workMs: this.cycleWorkMs };
+    if (isLast || !isDone) {
       this.cycleStartMs = null;
       this.cycleWorkMs = 0;
     }
-    const paceMs = CYCLE_MS / Math.max(1, this.options.verifier.status.slices);
+    const paceMs = CYCLE_MS / Math.max(1, verifier.status.slices);
     this.armSlice(Math.max(MIN_SLICE_MS, paceMs, workMs * PAUSE_PER_WORK));
   }
 
-  /** Milliseconds that the work took, without waiting for its turn. */
-  private async run(work: () => Promise<void>): Promise<number> {
+  /** Milliseconds that the work took, without waiting for its turn, and whether it went through. */
+  private async run(kind: WorkKind, work: () => Promise<void>): Promise<{ workMs: number; isDone: boolean }> {
     const { beside, onError, timers } = this.options;
     let workMs = 0;
-    await beside(async () => {
+    let isDone = true;
+    const working = beside(async () => {
+      if (this.isStopped) return;
       const startMs = timers.now();
       try {
         await work();
-        this.lastError = '';
+        this.errors.delete(kind);
       } catch (error) {
         const message = errorLine(error);
-        if (message !== this.lastError) onError(message);
-        this.lastError = message;
+        if (message !== this.errors.get(kind)) onError(message);
+        this.errors.set(kind, message);
+        isDone = false;
       } finally {
         workMs = timers.now() - startMs;
       }
     });
-    return workMs;
+    this.working.add(working);
+    await working;
+    this.working.delete(working);
+    return { workMs, isDone };
   }
 }

@@ -2,6 +2,7 @@
 // any sequence of events is in planner-random.test.ts.
 
 import { describe, expect, test } from 'vitest';
+import { address } from '../../test/addresses.ts';
 import { PLAIN_NODE } from '../../test/nodes.ts';
 import { PlannerDriver } from '../../test/planner-driver.ts';
 import { serviceKey, type ServiceKey } from '../model/names.ts';
@@ -235,4 +236,94 @@ test('other facts of the node are in the plans after every Service was compiled 
   driver.setNode(node);
   expect(driver.takeChanges().get(A)?.virtualServers[0]?.scheduler).toBe('lc');
   expect(driver.planner.plan().node).toBe(node);
+});
+
+describe('the Services for which the addresses of the node matter', () => {
+  const node: NodeOptions = { ...PLAIN_NODE, nodePortAddresses: [address('192.168.50.11')] };
+  const nodePort = { type: 'NodePort', ports: [{ port: 80, nodePort: 30_080 }] };
+  const status = (ip: string): object => ({ status: { loadBalancer: { ingress: [{ ip }] } } });
+  /** Names of those that a planner with only these events names. */
+  function usersOf(...events: readonly ClusterEvent[]): string[] {
+    const driver = new PlannerDriver(node);
+    for (const event of events) driver.apply(event);
+    driver.takeChanges();
+    return [...driver.planner.usersOfAddresses()].map((key) => key.split('/')[1]!).sort();
+  }
+  const withStatus = (event: ClusterEvent, ip: string): ClusterEvent => {
+    if (event.type === 'apply') Object.assign(event.object, status(ip));
+    return event;
+  };
+
+  test.each<[string, ClusterEvent, boolean]>([
+    ['a cluster IP alone', service('a', '10.96.0.1', 1), false],
+    ['no address at all', service('a', 'None', 1), false],
+    ['a node port', service('a', '10.96.0.1', 1, nodePort), true],
+    ['an external IP', service('a', '10.96.0.1', 1, { externalIPs: ['198.51.100.7'] }), true],
+    [
+      'a load-balancer IP',
+      withStatus(
+        service('a', '10.96.0.1', 1, { type: 'LoadBalancer', allocateLoadBalancerNodePorts: false }),
+        '198.51.100.9',
+      ),
+      true,
+    ],
+    [
+      'a health-check port',
+      withStatus(
+        service('a', '10.96.0.1', 1, {
+          type: 'LoadBalancer',
+          externalTrafficPolicy: 'Local',
+          healthCheckNodePort: 32_000,
+        }),
+        '198.51.100.9',
+      ),
+      true,
+    ],
+  ])('with %s: %s', (_, event, isUser) => {
+    expect(usersOf(event)).toEqual(isUser ? ['a'] : []);
+  });
+
+  test('are also those that lost all of it to others, and may win it back', () => {
+    expect(
+      usersOf(
+        service('a', '10.96.0.1', 1, nodePort),
+        service('b', '10.96.0.2', 2, nodePort),
+        service('c', '10.96.0.3', 3),
+        service('d', '10.96.0.4', 4, { externalIPs: ['10.96.0.3'] }),
+      ),
+    ).toEqual(['a', 'b', 'd']);
+  });
+
+  test('are those of the last settled plans', () => {
+    const driver = new PlannerDriver(node);
+    driver.apply(service('a', '10.96.0.1', 1, nodePort));
+    driver.takeChanges();
+    driver.apply(service('a', '10.96.0.1', 1));
+    driver.apply(service('b', '10.96.0.2', 1, nodePort));
+    driver.takeChanges();
+    expect([...driver.planner.usersOfAddresses()]).toEqual([B]);
+    driver.apply(gone('b'));
+    driver.takeChanges();
+    expect([...driver.planner.usersOfAddresses()]).toEqual([]);
+  });
+
+  test('are all whose plans differ on a node with other addresses', () => {
+    const events = [
+      service('a', '10.96.0.1', 1, nodePort),
+      service('b', '10.96.0.2', 2, { externalIPs: ['192.168.50.12'], ports: [{ port: 30_080 }] }),
+      service('c', '10.96.0.3', 3),
+    ];
+    const driver = new PlannerDriver(node);
+    for (const event of events) driver.apply(event);
+    driver.takeChanges();
+    const other: NodeOptions = {
+      ...node,
+      nodePortAddresses: [address('192.168.50.12')],
+      localAddresses: [address('192.168.50.12')],
+    };
+    driver.planner.setNode(other);
+    for (const key of [...driver.planner.usersOfAddresses()]) driver.planner.recompile(key);
+    driver.planner.takeChanges();
+    expect(driver.planner.plan()).toEqual(compile(driver.snapshot, other));
+  });
 });

@@ -24,7 +24,7 @@ export class Adoption {
   static async begin(port: IpvsKernelPort, table: Table, families: readonly Family[]): Promise<Adoption> {
     const state = await observe(port, families);
     for (const [id, virtualServer] of state.applied) table.applied.set(id, virtualServer);
-    for (const id of state.foreign) table.foreign.add(id);
+    for (const [id, service] of state.foreign) table.foreign.set(id, service);
     for (const [name, room] of state.capacities) table.capacities.set(name, room);
     return new Adoption(port, table, state);
   }
@@ -63,7 +63,7 @@ export class Adoption {
     }
     const stale: AddressService[] = [];
     for (const [id, { service }] of applied) if (ledger.ownerOf(id) === undefined) stale.push(service);
-    return writer.remove(delta, stale);
+    return writer.write([], { unwanted: { delta, deleted: stale } });
   }
 }
 

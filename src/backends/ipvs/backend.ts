@@ -125,9 +125,9 @@ export class IpvsBackend implements Backend {
     for (const key of retried) await this.reread(key);
     operations += await this.ensureRules(retried);
     for (const key of retried) failures.forget(key);
-    operations += await this.writer.write(retried, { isRepair: true });
-    const { delta, deleted } = failures.leftovers.take(ledger);
-    operations += await this.writer.remove(delta, deleted);
+    const unwanted = failures.leftovers.take(ledger);
+    operations += await this.writer.write(retried, { isRepair: true, unwanted });
+    await this.verifier.repairSuspects();
     operations += await this.ensureRules([]);
     return this.report(operations, startMs);
   }
@@ -181,31 +181,37 @@ export class IpvsBackend implements Backend {
 
   /** Ids of virtual servers that others made. */
   foreignVirtualServers(): readonly string[] {
-    return [...this.table.foreign].sort();
+    return [...this.table.foreign.keys()].sort();
   }
 
   /** Renders what changed and settles who owns what; returns the Services to write, in order. */
   private async render(change: PlanChange): Promise<ServiceKey[]> {
-    const services = new Map(change.services);
-    if (change.isComplete) {
-      // Also what an apply that ended with an error had withdrawn, but not yet taken out of the kernel.
-      for (const key of [...this.table.desired.keys(), ...this.table.ledger.keys()])
-        if (!services.has(key)) services.set(key, null);
-    }
-    const critical = new Set<ServiceKey>();
-    const present = new Set<ServiceKey>();
-    const gone = new Set<ServiceKey>();
+    const critical: ServiceKey[] = [];
+    const present: ServiceKey[] = [];
+    const gone: ServiceKey[] = [];
     const neighbours = new Set<ServiceKey>();
     let rendered = 0;
-    for (const [key, plan] of services) {
+    for (const [key, plan] of change.services) {
       const others = plan === null ? this.withdraw(key) : this.claim(plan, change.node);
       for (const other of others) neighbours.add(other);
-      if (plan === null) gone.add(key);
-      else (plan.isCritical ? critical : present).add(key);
+      (plan === null ? gone : plan.isCritical ? critical : present).push(key);
       if (++rendered % SERVICES_PER_PACE === 0) await this.settings.pace();
     }
+    for (const key of change.isComplete ? this.unmentioned(change) : []) {
+      for (const other of this.withdraw(key)) neighbours.add(other);
+      gone.push(key);
+    }
+    for (const key of gone) neighbours.delete(key);
+    const others = [...neighbours].filter((key) => !change.services.has(key));
     // Gone ones last: what another Service takes over is changed in place instead of deleted and made again.
-    return [...new Set([...critical, ...present, ...neighbours, ...gone])];
+    return critical.concat(present, others, gone);
+  }
+
+  /** Services of which a complete change says nothing; also what an apply that ended with an error had withdrawn only here. */
+  private unmentioned({ services }: PlanChange): Set<ServiceKey> {
+    const known = new Set([...this.table.desired.keys(), ...this.table.ledger.keys()]);
+    for (const key of services.keys()) known.delete(key);
+    return known;
   }
 
   private claim(plan: ServicePlan, node: NodeOptions): ServiceKey[] {
@@ -232,7 +238,7 @@ export class IpvsBackend implements Backend {
       } else if (applied.has(id) && isAddressService(found)) {
         applied.set(id, { service: found, destinations: await this.port.destinations(service) });
       } else {
-        foreign.add(id);
+        foreign.set(id, service);
       }
     }
   }

@@ -1,5 +1,6 @@
 // The bookkeeping between plan and kernel: ledger, left-overs and the difference of virtual servers, on the same values.
 
+import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { parseIp, type IpAddress } from '../../model/ip.ts';
 import { serviceKey } from '../../model/names.ts';
@@ -9,6 +10,7 @@ import { diffVirtualServer } from './diff.ts';
 import { emptyDelta, Ledger, type LedgerDelta } from './ledger.ts';
 import { Leftovers } from './leftovers.ts';
 import { EMPTY_KERNEL, RecordingPort } from './recording-port.ts';
+import { SET_NAMES } from './sets.ts';
 
 const ip = (text: string): IpAddress => parseIp(text) as IpAddress;
 const VIP = ip('172.30.0.41');
@@ -117,6 +119,115 @@ describe('the ledger', () => {
       `TCP ${VIP}:81`,
     ]);
     expect(ledger.restrict(service, () => false)).toBe(service);
+  });
+});
+
+describe('what the ledger counts', () => {
+  const hairpin = makeMember('KUBE-LOOP-BACK', 'IPv4', {
+    address: ip('10.0.0.1'),
+    protocol: 6,
+    port: 8080,
+    address2: ip('10.0.0.1'),
+  });
+  const six = makeMember('KUBE-LOOP-BACK', 'IPv6', {
+    address: ip('fd00::1'),
+    protocol: 6,
+    port: 8080,
+    address2: ip('fd00::1'),
+  });
+  const service = (name: string, ...virtualServers: DesiredVirtualServer[]): DesiredService => ({
+    ...desired(name, ...virtualServers),
+    members: [hairpin, six],
+  });
+  const settle = (ledger: Ledger, each: DesiredService): void => ledger.settle(each.key, each, emptyDelta());
+
+  it('are virtual and real servers together, of every Service', () => {
+    const ledger = new Ledger();
+    settle(ledger, service('a', virtualServer(80, ['10.0.0.1', '10.0.0.2']), virtualServer(81)));
+    settle(ledger, service('b', virtualServer(82, ['10.0.0.1'])));
+    expect(ledger.objectCount).toBe(6);
+    settle(ledger, service('a', virtualServer(80)));
+    expect(ledger.objectCount).toBe(3);
+    ledger.settle(serviceKey('default', 'b'), null, emptyDelta());
+    expect(ledger.objectCount).toBe(1);
+  });
+
+  it('are members of each set, those that are shared once', () => {
+    const ledger = new Ledger();
+    settle(ledger, service('a', virtualServer(80)));
+    settle(ledger, service('b', virtualServer(81)));
+    expect([ledger.setSize('KUBE-LOOP-BACK', 'IPv4'), ledger.setSize('KUBE-LOOP-BACK', 'IPv6')]).toEqual([
+      1, 1,
+    ]);
+    expect([ledger.setSize('KUBE-CLUSTER-IP', 'IPv4'), ledger.setSize('KUBE-CLUSTER-IP', 'IPv6')]).toEqual([
+      2, 0,
+    ]);
+    expect([...ledger.nonEmptySets('IPv6')]).toEqual(['KUBE-LOOP-BACK']);
+    expect([
+      ledger.hasMember(hairpin.id),
+      ledger.hasMember('KUBE-LOOP-BACK 10.0.0.2,tcp:8080,10.0.0.2'),
+    ]).toEqual([...[true, false]]);
+    expect([[...ledger.addresses()], ledger.hasAddress(VIP)]).toEqual([[VIP], true]);
+  });
+
+  it('are members of the Services that are asked for', () => {
+    const ledger = new Ledger();
+    settle(ledger, service('a', virtualServer(80)));
+    settle(ledger, service('b', virtualServer(81)));
+    const portals = (isWanted: (key: string) => boolean): string[] =>
+      [...ledger.membersOf('KUBE-CLUSTER-IP', 'IPv4', isWanted)].map(({ id }) => id);
+    expect(portals(() => true)).toEqual([80, 81].map((port) => `KUBE-CLUSTER-IP ${VIP},tcp:${port}`));
+    expect(portals((key) => key === 'default/b')).toEqual([`KUBE-CLUSTER-IP ${VIP},tcp:81`]);
+    expect([...ledger.membersOf('KUBE-CLUSTER-IP', 'IPv6', () => true)]).toEqual([]);
+    expect([...ledger.membersOf('KUBE-LOOP-BACK', 'IPv6', () => true)].map(({ id }) => id)).toEqual([
+      six.id,
+      six.id,
+    ]);
+  });
+
+  it('are virtual servers that are closed to the node, as long as a Service wants them so', () => {
+    const ledger = new Ledger();
+    const closed = { ...virtualServer(80), isClosedToNode: true };
+    settle(ledger, service('a', closed));
+    const list = ledger.closedToNode('IPv4');
+    expect(list.map(({ port }) => port)).toEqual([80]);
+    settle(ledger, service('a', closed, virtualServer(81)));
+    expect(ledger.closedToNode('IPv4')).toBe(list);
+    settle(ledger, service('a', virtualServer(80)));
+    expect(ledger.closedToNode('IPv4')).toEqual([]);
+  });
+
+  it('equals what the deltas of any sequence of steps add up to', () => {
+    const ports = fc.uniqueArray(fc.integer({ min: 80, max: 83 }), { maxLength: 4 });
+    const change_ = fc.record({
+      name: fc.constantFrom('a', 'b', 'c'),
+      ports: fc.option(ports),
+      ends: fc.boolean(),
+    });
+    fc.assert(
+      fc.property(fc.array(change_, { maxLength: 20 }), (changes) => {
+        const ledger = new Ledger();
+        const [members, addresses] = [new Set<string>(), new Set<string>()];
+        let delta = emptyDelta();
+        for (const { name, ports: open, ends } of [...changes, { name: 'a', ports: null, ends: true }]) {
+          const next = open === null ? null : service(name, ...open.map((port) => virtualServer(port)));
+          ledger.settle(serviceKey('default', name), next, delta);
+          if (!ends) continue;
+          for (const id of delta.addMembers.keys()) expect(members.has(id)).toBe(false);
+          for (const id of delta.removeMembers.keys()) expect(members.delete(id)).toBe(true);
+          for (const id of delta.addMembers.keys()) members.add(id);
+          for (const each of delta.removeAddresses) expect(addresses.delete(each)).toBe(true);
+          for (const each of delta.addAddresses) addresses.add(each);
+          delta = emptyDelta();
+        }
+        expect([...ledger.addresses()].sort()).toEqual([...addresses].sort());
+        const counted = SET_NAMES.flatMap((set) =>
+          (['IPv4', 'IPv6'] as const).map((family) => ledger.setSize(set, family)),
+        );
+        expect(counted.reduce((sum, size) => sum + size, 0)).toBe(members.size);
+        for (const id of members) expect(ledger.hasMember(id)).toBe(true);
+      }),
+    );
   });
 });
 

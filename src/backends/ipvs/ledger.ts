@@ -148,6 +148,11 @@ export class Ledger {
     return this.addressCounts.count(address) > 0;
   }
 
+  /** How many virtual servers need an address on kube-ipvs0. */
+  addressUsers(address: IpAddress): number {
+    return this.addressCounts.count(address);
+  }
+
   /** All addresses that are to be on kube-ipvs0. */
   addresses(): IterableIterator<IpAddress> {
     return this.addressCounts.keys() as IterableIterator<IpAddress>;

@@ -4,7 +4,7 @@
 import { PointsmanError } from '../../model/errors.ts';
 import type { Family, IpAddress } from '../../model/ip.ts';
 import { formatMember, type SetMember } from '../../kernel/ipset-codec.ts';
-import { formatServiceKey, type IpvsService } from '../../kernel/ipvs-codec.ts';
+import { formatServiceKey, type IpvsService, type ServiceKey } from '../../kernel/ipvs-codec.ts';
 import { makeMember, type AddressService, type DesiredMember } from './desired.ts';
 import type { AppliedVirtualServer } from './diff.ts';
 import type { IpvsKernelPort, SetHeader } from './port.ts';
@@ -14,8 +14,8 @@ import { kernelSetName, SET_NAMES, SETS, type SetName } from './sets.ts';
 export interface ObservedState {
   /** Virtual servers that an earlier run of ours made, by id. */
   readonly applied: Map<string, AppliedVirtualServer>;
-  /** Ids of all other virtual servers. */
-  readonly foreign: Set<string>;
+  /** All other virtual servers, by id. */
+  readonly foreign: Map<string, ServiceKey>;
   /** Members of our sets by DesiredMember.id. */
   readonly members: Map<string, DesiredMember>;
   /** Sets that do not exist. */
@@ -51,12 +51,12 @@ export async function observe(port: IpvsKernelPort, families: readonly Family[])
     }
   }
   const applied = new Map<string, AppliedVirtualServer>();
-  const foreign = new Set<string>();
+  const foreign = new Map<string, ServiceKey>();
   for (const service of await port.services()) {
     if (isAddressService(service) && members.has(ownershipMember(service).id)) {
       applied.set(formatServiceKey(service), { service, destinations: await port.destinations(service) });
     } else {
-      foreign.add(formatServiceKey(service));
+      foreign.set(formatServiceKey(service), service);
     }
   }
   const bound = await port.boundAddresses();

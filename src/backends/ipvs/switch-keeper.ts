@@ -3,8 +3,8 @@
 import type { IpvsKernelPort } from './port.ts';
 import type { IpvsSettings } from './settings.ts';
 import {
-  applySwitches,
   checkSwitches,
+  requireNeeded,
   wantedSwitches,
   type SwitchChange,
   type SwitchFacts,
@@ -17,7 +17,7 @@ export class SwitchKeeper {
   private readonly settings: () => IpvsSettings;
   private readonly facts: () => SwitchFacts;
   /** By path, as they were last written or found right. */
-  private wanted: ReadonlyMap<string, string | null> = new Map();
+  private wanted = new Map<string, string | null>();
   /** Paths that could not be written at the last check. */
   private readonly failed = new Set<string>();
 
@@ -28,11 +28,11 @@ export class SwitchKeeper {
     this.facts = facts;
   }
 
-  /** Writes what differs; returns the number of writes. Throws as applySwitches. */
+  /** Writes what differs; returns the number of writes. Everything is tried; then what could not be written and is needed is thrown. */
   apply(): number {
-    const writes = applySwitches(this.port, this.settings(), this.facts());
-    this.remember();
-    return writes;
+    const changes = checkSwitches(this.port, this.settings(), this.facts());
+    this.remember(changes);
+    return requireNeeded(changes);
   }
 
   /** Puts right what differs; returns what somebody else had changed. What cannot be written counts as a failure of the node. */
@@ -49,12 +49,16 @@ export class SwitchKeeper {
     const drifted = changes.filter(
       ({ path, wanted, error }) => error === null && this.wanted.get(path) === wanted,
     );
-    this.remember();
+    this.remember(changes);
     return drifted;
   }
 
-  private remember(): void {
+  /** What could not be written is as wanted only if it was before. */
+  private remember(changes: readonly SwitchChange[]): void {
+    const before = this.wanted;
     const rows = wantedSwitches(this.settings(), this.facts());
     this.wanted = new Map(rows.map(({ path, wanted }) => [path, wanted]));
+    for (const { path, wanted, error } of changes)
+      if (error !== null && before.get(path) !== wanted) this.wanted.delete(path);
   }
 }

@@ -4,11 +4,11 @@ import { FakeIpvsKernel } from '../../../test/fake-ipvs-kernel.ts';
 import { KernelError } from '../../model/errors.ts';
 import { UNKNOWN_BEHAVIOUR, type KernelBehaviour } from './kernel-behaviour.ts';
 import {
-  applySwitches,
   applyTimeouts,
   checkSwitches,
   MAX_ESTIMATED_COUNTERS,
   reportSwitches,
+  requireNeeded,
   wantedSwitches,
   wantedTimeouts,
   type SwitchOptions,
@@ -61,6 +61,9 @@ function withEstimation(
 function stateOf(states: readonly SwitchState[], path: string): SwitchState | undefined {
   return states.find((state) => state.path === path);
 }
+
+const applySwitches = (...all: Parameters<typeof checkSwitches>): number =>
+  requireNeeded(checkSwitches(...all));
 
 describe('kernel switches', () => {
   it('are written where they differ, and only there', () => {

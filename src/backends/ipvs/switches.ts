@@ -212,16 +212,8 @@ function isFine({ wanted, alsoFine }: WantedSwitch, value: string | null): boole
   return value !== null && (value === wanted || alsoFine?.(value) === true);
 }
 
-/**
- * Writes what differs; returns the number of writes. Everything is tried; then it throws KERNEL_REFUSED, MISSING_MODULE or
- * MISSING_PRIVILEGE when a switch without which IPVS mode cannot work could not be written. Others that could not be show in the report.
- */
-export function applySwitches(
-  port: IpvsKernelPort,
-  options: SwitchOptions,
-  facts: SwitchFacts = NO_FACTS,
-): number {
-  const changes = checkSwitches(port, options, facts);
+/** How many switches were written. Throws the refusal of one without which IPVS mode cannot work; others show in the report. */
+export function requireNeeded(changes: readonly SwitchChange[]): number {
   for (const { isNeeded, error } of changes) if (isNeeded && error !== null) throw error;
   return changes.filter(({ error }) => error === null).length;
 }

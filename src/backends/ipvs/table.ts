@@ -1,6 +1,7 @@
 // What the IPVS backend knows and wants at present, shared by its parts: the writer, the first start, the verifier. Values only; each part
 // says for itself when it changes them.
 
+import type { ServiceKey as IpvsKey } from '../../kernel/ipvs-codec.ts';
 import type { ServiceKey } from '../../model/names.ts';
 import type { DesiredMember, DesiredService } from './desired.ts';
 import type { AppliedVirtualServer } from './diff.ts';
@@ -14,8 +15,8 @@ export class Table {
   readonly desired = new Map<ServiceKey, DesiredService>();
   /** Virtual servers of ours in the kernel, by id. */
   readonly applied = new Map<string, AppliedVirtualServer>();
-  /** Ids of virtual servers that others made. */
-  readonly foreign = new Set<string>();
+  /** Virtual servers that others made, by id. */
+  readonly foreign = new Map<string, IpvsKey>();
   /** Members of our sets that no Service needs and that stay, by id: others put them there, or they mark what is excluded. */
   readonly kept = new Map<string, DesiredMember>();
   /** Room for members, by the kernel's name of each set that has a limit. */

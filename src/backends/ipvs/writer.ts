@@ -5,13 +5,14 @@ import { PointsmanError } from '../../model/errors.ts';
 import { cidrContains, type Family, type IpAddress } from '../../model/ip.ts';
 import type { ServiceKey } from '../../model/names.ts';
 import { formatServiceKey } from '../../kernel/ipvs-codec.ts';
-import { makeMember, type AddressService, type DesiredVirtualServer } from './desired.ts';
+import type { AddressService, DesiredVirtualServer } from './desired.ts';
 import { diffVirtualServer, isEmptyDiff, type VirtualServerDiff } from './diff.ts';
 import { emptyDelta, type LedgerDelta } from './ledger.ts';
 import { ownershipMember } from './observe.ts';
 import type { IpvsKernelPort } from './port.ts';
+import { counterparts } from './phases.ts';
 import { foreignProblem } from './problems.ts';
-import { kernelSetName, SET_NAMES } from './sets.ts';
+import { SetRooms } from './set-rooms.ts';
 import type { IpvsSettings } from './settings.ts';
 import { runStep, type Step, type StepOutcome } from './step.ts';
 import type { Table } from './table.ts';
@@ -22,8 +23,14 @@ const STEP_REAL_SERVERS = 2048;
 /** The clock is asked this often, not at each Service: in some virtual machines it costs as much as rendering one. */
 export const SERVICES_PER_PACE = 16;
 const EEXIST = 17;
-/** Objects of one repair that are named when they are refused; the others are found again with the next. */
-const MAX_UNREPAIRED = 100;
+/** The failure of a step that was to remove things only. */
+const UNWANTED = 'what is no longer wanted';
+
+/** What no Service wants, as work for a step; taken over by whoever is given it. */
+export interface Unwanted {
+  readonly delta: LedgerDelta;
+  readonly deleted: readonly AddressService[];
+}
 
 /** What is known to be in the kernel already, beside virtual servers. */
 export interface PresentState {
@@ -36,30 +43,33 @@ export class Writer {
   readonly familiesWithoutRules = new Set<Family>();
   private readonly port: IpvsKernelPort;
   private readonly table: Table;
-  private readonly families: readonly Family[];
   private readonly settings: () => IpvsSettings;
   /** Wanted addresses that are not on kube-ipvs0: refused, or everything at them was to stay shut. */
   private readonly unbound = new Set<IpAddress>();
-  /** Objects that the last repair could not put right, as they stand among the failures. */
-  private readonly unrepaired: string[] = [];
+  private readonly rooms: SetRooms;
 
   constructor(port: IpvsKernelPort, table: Table, families: readonly Family[], settings: () => IpvsSettings) {
     this.port = port;
     this.table = table;
-    this.families = families;
     this.settings = settings;
+    this.rooms = new SetRooms(port, table, families);
   }
 
   /**
    * Writes what these Services need by now, in their order; returns the number of operations. With `present`, what it holds needs none. With
-   * `isRepair` members and addresses are sent again, whatever we believe.
+   * `isRepair` members and addresses are sent again, whatever we believe. `unwanted` is removed with the first of them, in one order.
    */
   async write(
     keys: readonly ServiceKey[],
-    options: { readonly present?: PresentState | null; readonly isRepair?: boolean } = {},
+    options: {
+      readonly present?: PresentState | null;
+      readonly isRepair?: boolean;
+      readonly unwanted?: Unwanted;
+    } = {},
   ): Promise<number> {
     let operations = 0;
-    for (let at = 0; at < keys.length;) {
+    let { unwanted } = options;
+    for (let at = 0; at < keys.length || unwanted !== undefined;) {
       const step: ServiceKey[] = [];
       for (
         let weight = 0;
@@ -72,7 +82,8 @@ export class Writer {
         for (const { realServers } of this.table.desired.get(key)?.virtualServers ?? [])
           weight += realServers.length;
       }
-      operations += await this.writeStep(step, options.present ?? null, options.isRepair ?? false);
+      operations += await this.writeStep(step, options.present ?? null, options.isRepair ?? false, unwanted);
+      unwanted = undefined;
     }
     return operations;
   }
@@ -81,13 +92,15 @@ export class Writer {
     keys: readonly ServiceKey[],
     present: PresentState | null,
     isRepair: boolean,
+    unwanted: Unwanted = { delta: emptyDelta(), deleted: [] },
   ): Promise<number> {
     const { ledger, applied, desired, foreign } = this.table;
     const { pace } = this.settings();
-    const delta = emptyDelta();
+    const { delta } = unwanted;
     const wanted: DesiredVirtualServer[] = [];
     const changed = new Map<string, VirtualServerDiff>();
     const deleted: AddressService[] = [];
+    for (const service of unwanted.deleted) this.addDeletion(service, deleted, delta);
     let settled = 0;
     for (const key of keys) {
       const asked = desired.get(key);
@@ -106,81 +119,76 @@ export class Writer {
       if (isRepair) for (const member of next?.members ?? []) delta.addMembers.set(member.id, member);
       for (const { id, service } of previous.virtualServers) {
         if (ledger.ownerOf(id) !== undefined || !applied.has(id)) continue;
-        if (this.isExcluded(service)) this.keepExcluded(service, delta);
-        else deleted.push(service);
+        this.addDeletion(service, deleted, delta);
       }
     }
-    if (present !== null) skipPresent(delta, present);
-    const operations = await this.makeRoom();
+    if (present !== null) {
+      this.addCounterparts(wanted, present, delta);
+      skipPresent(delta, present);
+    }
+    let operations = await this.rooms.make();
     const shut = this.shutWithoutRules(wanted);
-    const outcome = await this.attempt(keys, { delta, wanted, changed, deleted, shut });
+    const outcome = await this.attempt(keys, {
+      ...{ delta, wanted, changed, deleted, shut, isRepair },
+      addressUsers: (address) => ledger.addressUsers(address),
+    });
     if (outcome === null) return operations;
     this.settleDeletions(deleted, outcome);
     this.settleAddresses(delta, outcome);
     const again = this.settleChanges(changed, outcome);
-    this.table.failures.noteStep(keys, outcome, ledger);
+    const { failures } = this.table;
+    failures.noteStep(keys, outcome, ledger);
     this.noteBlocked(keys);
     this.noteShut(keys, shut);
-    const followUp = again.length > 0 ? await this.writeStep(again, null, false) : 0;
-    return operations + outcome.operations + followUp;
+    operations += outcome.operations;
+    if (again.length > 0) operations += await this.writeStep(again, null, false);
+    if (!isRepair && (await this.rooms.makeAfter(outcome.failedMembers))) {
+      for (const key of keys) failures.forget(key);
+      operations += await this.writeStep(keys, null, true);
+    }
+    return operations;
   }
 
-  /** Removes what no Service wants; what the kernel refuses stays left over. Returns the number of operations. */
-  async remove(delta: LedgerDelta, services: readonly AddressService[]): Promise<number> {
-    const deleted = services.filter((service) => !this.isExcluded(service));
-    for (const service of services) if (this.isExcluded(service)) this.keepExcluded(service, delta);
-    const step: Step = { delta, wanted: [], changed: new Map(), deleted, shut: new Set() };
-    for (const object of this.unrepaired.splice(0)) this.table.failures.settleNode(object);
-    const outcome = await this.attempt([], step);
-    if (outcome === null) return 0;
-    this.settleDeletions(deleted, outcome);
+  /** What an earlier run left under another policy goes in the same step: at no moment are remote servers reached without masquerading. */
+  private addCounterparts(
+    wanted: readonly DesiredVirtualServer[],
+    present: PresentState,
+    delta: LedgerDelta,
+  ): void {
+    for (const { members } of wanted) {
+      for (const each of members.flatMap(counterparts)) {
+        if (!present.members.has(each.id) || this.table.ledger.hasMember(each.id)) continue;
+        if (!members.some(({ id }) => id === each.id)) delta.removeMembers.set(each.id, each);
+      }
+    }
+  }
+
+  private addDeletion(service: AddressService, deleted: AddressService[], delta: LedgerDelta): void {
+    if (this.isExcluded(service)) this.keepExcluded(service, delta);
+    else deleted.push(service);
+  }
+
+  /**
+   * Sends what verification found missing and takes away what it found too many, in the order of a step. What is refused is in the outcome
+   * and is the caller's to note. Throws what makes the outcome unknown.
+   */
+  async repair(delta: LedgerDelta): Promise<StepOutcome> {
+    await this.rooms.make();
+    const outcome = await runStep(
+      this.port,
+      {
+        ...{ delta, wanted: [], changed: new Map(), deleted: [], shut: new Set<string>(), isRepair: true },
+        addressUsers: (address) => this.table.ledger.addressUsers(address),
+      },
+      this.settings().pace,
+    );
     this.table.failures.noteStep([], outcome, this.table.ledger);
-    return outcome.operations;
-  }
-
-  /** Sends members that verification found missing, and takes away those that it found too many. */
-  async repairMembers(delta: LedgerDelta): Promise<void> {
-    await this.repair('members that were missing', delta);
-  }
-
-  /** Puts wanted addresses on kube-ipvs0 again; returns those that really were missing, and are not any more. */
-  async bind(addresses: readonly IpAddress[]): Promise<readonly IpAddress[]> {
-    const delta = emptyDelta();
-    for (const address of addresses) delta.addAddresses.add(address);
-    const outcome = await this.repair('addresses that were missing', delta);
-    if (outcome === null) return [];
-    const others = new Set([
-      ...outcome.presentAddresses,
-      ...outcome.failedAddresses.map((each) => each.address),
-    ]);
-    return addresses.filter((address) => !others.has(address));
+    return outcome;
   }
 
   /** True for a wanted address that is not on kube-ipvs0 for a reason that its Service was told. */
   isUnbound(address: IpAddress): boolean {
     return this.unbound.has(address);
-  }
-
-  /** What cannot be repaired counts as a failure of the node until it can: verification finds it again. */
-  private async repair(what: string, delta: LedgerDelta): Promise<StepOutcome | null> {
-    const { failures, ledger } = this.table;
-    for (const object of this.unrepaired.splice(0)) failures.settleNode(object);
-    const step: Step = { delta, wanted: [], changed: new Map(), deleted: [], shut: new Set() };
-    const outcome = await this.attempt([], step, what);
-    if (outcome === null) return null;
-    failures.noteStep([], outcome, ledger);
-    const refused = [
-      ...outcome.failedMembers.map((each) => ({
-        object: makeMember(each.set, each.family, each.member).id,
-        error: each.error,
-      })),
-      ...outcome.failedAddresses.map(({ address, error }) => ({ object: address, error })),
-    ];
-    for (const { object, error } of refused.slice(0, MAX_UNREPAIRED)) {
-      failures.noteNode(object, error);
-      this.unrepaired.push(object);
-    }
-    return outcome;
   }
 
   /** ipvs.excludeCIDRs: a virtual server in there is never deleted, not even a stale one of ours (so kube-proxy). */
@@ -193,31 +201,6 @@ export class Writer {
     const mark = ownershipMember(service);
     delta.removeMembers.delete(mark.id);
     this.table.kept.set(mark.id, mark);
-  }
-
-  /** Sets that are about to hold more than they can are replaced by larger ones first. */
-  private async makeRoom(): Promise<number> {
-    let operations = 0;
-    for (const family of this.families) {
-      for (const set of SET_NAMES) {
-        const name = kernelSetName(set, family);
-        const capacity = this.table.capacities.get(name) ?? Number.POSITIVE_INFINITY;
-        const needed = this.table.ledger.setSize(set, family);
-        if (needed <= capacity) continue;
-        const room = 2 ** Math.ceil(Math.log2(needed + 1));
-        try {
-          await this.port.growSet(set, family, room);
-          this.table.capacities.set(name, room);
-          this.table.failures.settleNode(`set ${name}`);
-          operations++;
-        } catch (error) {
-          // The members that do not fit are refused one by one, which fails their Services only.
-          if (!(error instanceof PointsmanError)) throw error;
-          this.table.failures.noteNode(`set ${name}`, error);
-        }
-      }
-    }
-    return operations;
   }
 
   /** Without its rules a new frontend would answer whoever it should not, and masquerade nobody. */
@@ -245,12 +228,9 @@ export class Writer {
     }
   }
 
-  private async attempt(
-    keys: readonly ServiceKey[],
-    step: Step,
-    what = 'what is no longer wanted',
-  ): Promise<StepOutcome | null> {
+  private async attempt(keys: readonly ServiceKey[], step: Step): Promise<StepOutcome | null> {
     const { applied, failures } = this.table;
+    failures.settleNode(UNWANTED);
     try {
       return await runStep(this.port, step, this.settings().pace);
     } catch (error) {
@@ -262,10 +242,7 @@ export class Writer {
       failures.leftovers.addStep(step.delta, step.deleted);
       for (const key of keys) failures.noteRefusal(key, 'its virtual servers', error);
       if (!(error instanceof PointsmanError)) throw error;
-      if (keys.length === 0) {
-        failures.noteNode(what, error);
-        this.unrepaired.push(what);
-      }
+      if (keys.length === 0) failures.noteNode(UNWANTED, error);
       return null;
     }
   }
@@ -306,7 +283,7 @@ export class Writer {
         if (!isNew || !outcome.shut.has(id))
           applied.set(id, { service: virtualServer.service, destinations: virtualServer.realServers });
       } else if (isNew && error.operation === 'NEW_SERVICE' && error.errno === EEXIST) {
-        foreign.add(id);
+        foreign.set(id, virtualServer.service);
         again.push(key);
       } else {
         // Made, but not all of its servers: it is ours, and `retry` reads what it has.
