@@ -6,6 +6,8 @@
 
 import fc from 'fast-check';
 import { expect } from 'vitest';
+import type { IpvsBackend } from '../src/backends/ipvs/backend.ts';
+import { PointsmanError } from '../src/model/errors.ts';
 import type { ClusterEvent } from '../src/model/objects.ts';
 import { compile } from '../src/plan/planner.ts';
 import type { NodeOptions } from '../src/plan/plan.ts';
@@ -69,6 +71,12 @@ function start(first: NodeOptions) {
     backend,
     plans: (options: NodeOptions): Restrictions =>
       restrictionsOf(compile(agent.snapshot, options).services.values()),
+    /** As after a comparison that left something undone. */
+    retry: async (): Promise<void> => {
+      let needsRetry = agent.noteReport(backend.currentReport());
+      for (let tries = 0; needsRetry && tries < MAX_RETRIES; tries++)
+        ({ needsRetry } = await agent.sync('retry'));
+    },
     settle: async (): Promise<void> => {
       let { needsRetry } = await agent.sync('request');
       for (let retry = 0; needsRetry && retry < MAX_RETRIES; retry++)
@@ -198,6 +206,11 @@ function interfere(kernel: FakeIpvsKernel, what: string, which: number): void {
   }
 }
 
+/** The comparison of the whole table, to its end. */
+async function compare(backend: IpvsBackend): Promise<void> {
+  for (let slices = 0; !(await backend.verifier.checkSlice()); slices++) expect(slices).toBeLessThan(10_000);
+}
+
 /** Property: see above, third. */
 export async function assertDriftIsRepaired(numRuns: number): Promise<void> {
   await fc.assert(
@@ -210,22 +223,53 @@ export async function assertDriftIsRepaired(numRuns: number): Promise<void> {
         agent.onEvents(events);
         await settle();
         const wanted = kernel.dump();
-        const compare = async (): Promise<void> => {
-          for (let slices = 0; !(await backend.verifier.checkSlice()); slices++)
-            expect(slices).toBeLessThan(10_000);
-        };
         for (const { what, which } of changes) interfere(kernel, what, which);
         const isChanged = kernel.dump() !== wanted;
-        await compare();
+        await compare(backend);
         expect(kernel.dump()).toBe(wanted);
         if (isChanged) expect(backend.verifier.repairs.total).toBeGreaterThan(0);
         const { total } = backend.verifier.repairs;
         kernel.writes = [];
-        await compare();
+        await compare(backend);
         await backend.verifier.checkContainers();
         expect([kernel.writes, backend.verifier.repairs.total]).toEqual([[], total]);
       },
     ),
     { numRuns },
   );
+}
+
+/** Property: a repair that is refused is seen and tried again until it is done. */
+export async function assertRefusedRepairsAreRetried(numRuns: number): Promise<void> {
+  await fc.assert(
+    fc.asyncProperty(
+      node,
+      clusterEvents,
+      fc.array(interference, { minLength: 1, maxLength: 4 }),
+      fc.array(fault, { minLength: 1, maxLength: 2 }),
+      async (options, events, changes, faults) => {
+        const { kernel, agent, backend, settle, retry } = start(options);
+        agent.onEvents(events);
+        await settle();
+        const wanted = kernel.dump();
+        for (const { what, which } of changes) interfere(kernel, what, which);
+        for (const each of faults) addFault(kernel, each);
+        await compare(backend).catch(expectRefusal);
+        await backend.verifier.checkContainers().catch(expectRefusal);
+        await retry();
+        kernel.faults.length = 0;
+        kernel.losesNextAnswer = false;
+        await retry();
+        await compare(backend);
+        await retry();
+        expect(kernel.dump()).toBe(wanted);
+        expect(backend.failedOperations()).toEqual([]);
+      },
+    ),
+    { numRuns },
+  );
+}
+
+function expectRefusal(error: unknown): void {
+  if (!(error instanceof PointsmanError)) throw error;
 }

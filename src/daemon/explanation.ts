@@ -2,6 +2,7 @@
 // addresses of this machine; needs no root, no kernel module, and changes nothing.
 
 import { hostname } from 'node:os';
+import { describeDepartures } from '../backends/ipvs/departures.ts';
 import { formatManifestProblem, ManifestSource } from '../cluster/manifests.ts';
 import { PointsmanError } from '../model/errors.ts';
 import { familyOf, type IpAddress } from '../model/ip.ts';
@@ -88,7 +89,7 @@ export async function makeExplanation(options: ExplanationOptions): Promise<Expl
     throw new PointsmanError('USAGE', `${address} and ${target.destination} are of different families`);
   const input = options.input ?? guessInput(address, localAddresses, plan);
   const trace = tracePacket(plan, { source: address, input, ...target });
-  notes.push(...rivals(plan, trace), ...misnamedPorts(snapshot, trace));
+  notes.push(...rivals(plan, trace), ...misnamedPorts(snapshot, trace), ...describeDepartures(plan, trace));
   const { service } = trace;
   const ofObjects = snapshot.problems().filter(({ object }) => object === `Service ${service}`);
   const ofPlan = service === null ? [] : (plan.services.get(service)?.problems ?? []);

@@ -2,6 +2,8 @@
 // Changes nothing in the kernel. From an empty kernel it needs no root.
 
 import { IpvsBackend } from '../backends/ipvs/backend.ts';
+import { UNKNOWN_BEHAVIOUR } from '../backends/ipvs/kernel-behaviour.ts';
+import { probeKernelBehaviour } from '../backends/ipvs/kernel-behaviour-probe.ts';
 import { KernelPort } from '../backends/ipvs/kernel-port.ts';
 import { EMPTY_KERNEL, RecordingPort, type PlannedWrite } from '../backends/ipvs/recording-port.ts';
 import { formatManifestProblem, ManifestSource } from '../cluster/manifests.ts';
@@ -48,7 +50,12 @@ export async function makePreview(options: PreviewOptions): Promise<Preview> {
     const backend = new IpvsBackend(
       port,
       families,
-      ipvsSettings(config, { now: () => performance.now(), pace }),
+      ipvsSettings(
+        config,
+        { now: () => performance.now(), pace },
+        // As the agent would: it decides what is written to the switches.
+        kernel === null ? UNKNOWN_BEHAVIOUR : probeKernelBehaviour(),
+      ),
     );
     const node = nodeOptionsFrom(config, { nodeName, families, node: undefined, localAddresses });
     const agent = new Agent({ backend, log: SILENT, node, pace, onDirty: () => {} });

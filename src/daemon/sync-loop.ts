@@ -23,6 +23,17 @@ export interface SyncLoopOptions {
 /** Why a run starts: something was requested, or the last one asked for a retry. */
 export type SyncReason = 'request' | 'retry';
 
+/** Other work; see SyncLoop.beside. */
+type BesideTask = () => Promise<{ readonly needsRetry: boolean }>;
+
+interface WaitingTask {
+  readonly task: BesideTask;
+  readonly resolve: () => void;
+}
+
+/** Stands for a run that has not come back to us yet: what it asks for in its first turn must wait for its end. */
+const STARTING = Promise.resolve();
+
 export class SyncLoop {
   private readonly run: (reason: SyncReason) => Promise<{ readonly needsRetry: boolean }>;
   private readonly onError: (error: unknown) => void;
@@ -35,6 +46,7 @@ export class SyncLoop {
   private retryTimer: unknown = null;
   private retryDelayMs: number;
   private lastEndMs = Number.NEGATIVE_INFINITY;
+  private readonly waiting: WaitingTask[] = [];
   private readonly idleWaiters: (() => void)[] = [];
 
   /** `run` must not reject for expected failures; if it rejects all the same, `onError` hears it and a retry follows. */
@@ -67,14 +79,22 @@ export class SyncLoop {
    * Runs `task` when no sync and no other task runs; a sync that is asked for meanwhile waits for its end. When the task asks for a retry,
    * one follows as after a failed sync. Resolves when the task has ended, or at once after `stop`.
    */
-  async beside(task: () => Promise<{ readonly needsRetry: boolean }>): Promise<void> {
-    while (this.running !== null) await this.running;
-    if (this.isStopped) return;
-    this.running = this.runBeside(task);
-    await this.running;
+  beside(task: BesideTask): Promise<void> {
+    if (this.isStopped) return Promise.resolve();
+    return new Promise((resolve) => {
+      this.waiting.push({ task, resolve });
+      if (this.running === null) this.startWaiting();
+    });
   }
 
-  private async runBeside(task: () => Promise<{ readonly needsRetry: boolean }>): Promise<void> {
+  private startWaiting(): void {
+    const next = this.waiting.shift();
+    if (next === undefined) return;
+    this.running = STARTING;
+    this.running = this.runBeside(next);
+  }
+
+  private async runBeside({ task, resolve }: WaitingTask): Promise<void> {
     let needsRetry = false;
     try {
       ({ needsRetry } = await task());
@@ -82,9 +102,10 @@ export class SyncLoop {
       this.onError(error);
     }
     this.running = null;
+    resolve();
     if (this.isStopped) return;
     if (needsRetry) this.armRetry();
-    this.goOn();
+    this.goOn('beside');
   }
 
   /** Resolves when no run is going on and none was requested (a waiting retry does not count). */
@@ -97,6 +118,7 @@ export class SyncLoop {
     this.isStopped = true;
     this.isRequested = false;
     this.clearTimers();
+    for (const { resolve } of this.waiting.splice(0)) resolve();
     await this.running;
     this.wakeWaiters();
   }
@@ -115,6 +137,7 @@ export class SyncLoop {
   private start(reason: SyncReason): void {
     if (this.isStopped) return;
     if (reason === 'request') this.isRequested = false;
+    this.running = STARTING;
     this.running = this.runOnce(reason);
   }
 
@@ -129,12 +152,19 @@ export class SyncLoop {
     this.running = null;
     if (this.isStopped) return;
     this.planRetry(reason, needsRetry);
-    this.goOn();
+    this.goOn('sync');
   }
 
-  private goOn(): void {
-    if (this.isRetryDue) this.retryNow();
-    else if (this.isRequested) this.schedule();
+  /** Syncs and other work take turns: neither starves, however fast the one is asked for. */
+  private goOn(after: 'sync' | 'beside'): void {
+    if (this.isRetryDue) {
+      this.retryNow();
+      return;
+    }
+    if (after === 'beside' && this.isRequested) this.schedule();
+    if (this.running === null) this.startWaiting();
+    if (this.running !== null) return;
+    if (this.isRequested) this.schedule();
     else this.wakeWaiters();
   }
 

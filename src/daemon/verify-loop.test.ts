@@ -213,6 +213,28 @@ describe('an urgent repair', () => {
     expect(work.ran).toEqual(['repair 0']);
   });
 
+  it('has its turn although another sync is asked for during each', async () => {
+    const timers = new FakeTimers();
+    let syncs = 0;
+    const syncLoop: SyncLoop = new SyncLoop(
+      async () => {
+        if (++syncs < 50) syncLoop.request();
+        await settled();
+        return { needsRetry: false };
+      },
+      () => {},
+      { minIntervalMs: 0, retryInitialMs: 100, retryMaxMs: 400, timers },
+    );
+    let syncsBefore = Number.POSITIVE_INFINITY;
+    syncLoop.request();
+    await syncLoop.beside(async () => {
+      syncsBefore = syncs;
+      return { needsRetry: false };
+    });
+    expect(syncsBefore).toBeLessThan(5);
+    await syncLoop.idle();
+  });
+
   it('runs again for what was asked while it ran', async () => {
     const { work, loop } = makeLoop();
     let end = (): void => {};

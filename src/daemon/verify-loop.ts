@@ -7,6 +7,8 @@ import type { Timers } from './sync-loop.ts';
 
 /** Between two cheap checks. */
 const CHECK_MS = 5000;
+/** However long one took: repairs take their time, and whoever breaks things once does it again. */
+const MAX_CHECK_MS = 15_000;
 /** A whole comparison is spread over this time; the rest to ten minutes is left for a busy node. */
 const CYCLE_MS = 480_000;
 /** Work is followed by this many times as long a pause: with the cheap checks it stays under 1 % of a core. */
@@ -103,7 +105,7 @@ export class VerifyLoop {
 
   private async check(): Promise<void> {
     const { workMs } = await this.run('check', () => this.options.verifier.checkContainers());
-    this.armCheck(Math.max(CHECK_MS, workMs * PAUSE_PER_WORK));
+    this.armCheck(Math.min(Math.max(CHECK_MS, workMs * PAUSE_PER_WORK), MAX_CHECK_MS));
   }
 
   private async compareSlice(): Promise<void> {

@@ -125,7 +125,7 @@ export interface VirtualServer {
   /** For clients outside. The same object as `internal` where the policies do not differ. */
   readonly external: Selection;
   readonly masquerade: Masquerade;
-  /** null = everybody. Only LoadBalancerIP frontends restrict sources. Nobody is restricted where every selection is a reject. */
+  /** null = everybody. Only LoadBalancerIP frontends restrict sources. A selection that rejects rejects everybody, whatever stands here. */
   readonly allowedSources: AllowedSources | null;
 }
 

@@ -2,7 +2,8 @@
 // there are left alone. See verifier.ts.
 
 import { PointsmanError } from '../../model/errors.ts';
-import type { IpAddress } from '../../model/ip.ts';
+import { familyOf, type IpAddress } from '../../model/ip.ts';
+import { makeMember } from './desired.ts';
 import { emptyDelta } from './ledger.ts';
 import type { Repairs } from './repairs.ts';
 import type { VerifierParts } from './verifier.ts';
@@ -10,19 +11,24 @@ import type { VerifierParts } from './verifier.ts';
 /** Addresses that could not be bound and are named among the failures. */
 const MAX_NAMED = 20;
 
+const GUARD_REFUSED = new PointsmanError('KERNEL_REFUSED', 'not bound, because what guards it was refused');
+
 type AddressVerifierParts = Pick<VerifierParts, 'port' | 'table' | 'writer'>;
 
 export class AddressVerifier {
   private readonly parts: AddressVerifierParts;
   private readonly repairs: Repairs;
+  private readonly isRefused: (id: string) => boolean;
   private readonly suspects = new Set<IpAddress>();
   private areAllSuspect = false;
   /** Objects among the failures that stand for addresses that could not be bound. */
   private readonly refused: string[] = [];
 
-  constructor(parts: AddressVerifierParts, repairs: Repairs) {
+  /** `isRefused` says whether a set member is missing because the kernel refused to take it back. */
+  constructor(parts: AddressVerifierParts, repairs: Repairs, isRefused: (id: string) => boolean) {
     this.parts = parts;
     this.repairs = repairs;
+    this.isRefused = isRefused;
   }
 
   /** Somebody took an address off kube-ipvs0; true when it is one of ours. */
@@ -75,19 +81,27 @@ export class AddressVerifier {
   private async bind(addresses: readonly IpAddress[], isTold = true): Promise<void> {
     const { table, writer } = this.parts;
     for (const object of this.refused.splice(0)) table.failures.settleNode(object);
-    if (addresses.length === 0) return;
+    const guarded = addresses.filter((address) => !this.isUnguarded(address));
+    for (const address of addresses)
+      if (!guarded.includes(address)) this.refuseAddress(address, address, GUARD_REFUSED);
+    if (guarded.length === 0) return;
     const delta = emptyDelta();
-    for (const address of addresses) delta.addAddresses.add(address);
+    for (const address of guarded) delta.addAddresses.add(address);
     try {
       const { failedAddresses, presentAddresses } = await writer.repair(delta);
       for (const { address, error } of failedAddresses) this.refuseAddress(address, address, error);
       const others = new Set([...presentAddresses, ...failedAddresses.map(({ address }) => address)]);
-      for (const object of isTold ? addresses : [])
+      for (const object of isTold ? guarded : [])
         if (!others.has(object)) this.repairs.note({ kind: 'address', object, what: 'was missing' });
     } catch (error) {
       if (!(error instanceof PointsmanError)) throw error;
-      for (const address of addresses) this.refuseAddress(address, 'addresses of kube-ipvs0', error);
+      for (const address of guarded) this.refuseAddress(address, 'addresses of kube-ipvs0', error);
     }
+  }
+
+  /** Its undeclared ports would reach the host. */
+  private isUnguarded(address: IpAddress): boolean {
+    return this.isRefused(makeMember('KUBE-IPVS-IPS', familyOf(address), { address }).id);
   }
 
   private refuseAddress(address: IpAddress, object: string, error: unknown): void {

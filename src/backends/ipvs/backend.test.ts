@@ -1,5 +1,9 @@
 import { describe, expect, it } from 'vitest';
-import { assertAnyWayEndsTheSame, assertDriftIsRepaired } from '../../../test/any-way.ts';
+import {
+  assertAnyWayEndsTheSame,
+  assertDriftIsRepaired,
+  assertRefusedRepairsAreRetried,
+} from '../../../test/any-way.ts';
 import {
   change,
   foreignService,
@@ -210,4 +214,6 @@ describe('the IPVS backend', () => {
     assertAnyWayEndsTheSame(200));
 
   it('puts right whatever somebody else changes in what is ours', () => assertDriftIsRepaired(200));
+
+  it('tries repairs again that were refused', () => assertRefusedRepairsAreRetried(150));
 });

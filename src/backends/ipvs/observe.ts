@@ -117,7 +117,9 @@ export class Provenance {
   constructor(state: ObservedState) {
     this.isAlone = state.foreign.size === 0;
     for (const { set, family, member } of state.members.values()) {
-      if (set !== 'POINTSMAN-VS' || member.address === undefined) continue;
+      if (member.address === undefined) continue;
+      if (set === 'KUBE-IPVS-IPS' && this.isAlone) this.addresses.add(member.address);
+      if (set !== 'POINTSMAN-VS') continue;
       this.addresses.add(member.address);
       this.portals.add(formatMember(member));
       this.ports.add(`${family} ${member.protocol} ${member.port}`);

@@ -28,6 +28,12 @@ export interface PlannedWrite {
   readonly detail: string;
 }
 
+/** The switches of ours that are on where nobody set them. Source: Documentation/networking/ipvs-sysctl.rst. */
+const DEFAULT_ON: ReadonlySet<string> = new Set([
+  'net/ipv4/vs/conn_reuse_mode',
+  'net/ipv4/vs/run_estimation',
+]);
+
 /** The reads of a kernel on which nothing was ever set up. */
 export const EMPTY_KERNEL: Pick<
   IpvsKernelPort,
@@ -54,7 +60,7 @@ export const EMPTY_KERNEL: Pick<
   boundAddresses: async () => null,
   rules: async (): Promise<KernelRules> => new Map(),
   rulesFingerprint: () => null,
-  sysctl: () => null,
+  sysctl: (path) => (DEFAULT_ON.has(path) ? '1' : '0'),
   hasRandomFully: () => true,
 };
 

@@ -77,12 +77,13 @@ export class ServerVerifier {
   private async repairVirtualServers(services: readonly AddressService[]): Promise<void> {
     const { applied, ledger } = this.parts.table;
     const owners = new Set<ServiceKey>();
-    for (const service of services) {
+    // Read before anything is noted: a read that fails must not leave a service out of `applied` with nobody to make it.
+    const read = services.map((service) => [service, this.parts.port.service(service)] as const);
+    for (const [service, found] of read) {
       const id = formatServiceKey(service);
       const known = applied.get(id);
       const owner = ledger.ownerOf(id);
       if (known === undefined || (owner !== undefined && this.parts.table.failures.has(owner))) continue;
-      const found = this.parts.port.service(service);
       if (owner === undefined) {
         // It stayed although no Service wants it (excludeCIDRs, a refused removal); once it is gone nobody misses it.
         if (found === undefined) applied.delete(id);

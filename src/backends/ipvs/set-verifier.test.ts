@@ -1,11 +1,12 @@
 // Verification of the sets on the fake kernel: members one by one in the comparison of the whole table, and by their number in the cheap checks.
 
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import { FakeIpvsKernel } from '../../../test/fake-ipvs-kernel.ts';
 import { change, foreignService, ip, makeBackend, plan, started } from '../../../test/ipvs-plans.ts';
 import { frontends } from '../../../test/ipvs-services.ts';
 import { HERE, LOAD_BALANCER } from '../../../test/one-service.ts';
 import { compare, repairsOf } from '../../../test/verified-backend.ts';
+import { PointsmanError } from '../../model/errors.ts';
 import type { ServicePlan } from '../../plan/plan.ts';
 import type { IpvsBackend } from './backend.ts';
 import { kernelSetName, maxMembersOf, SET_NAMES, type SetName } from './sets.ts';
@@ -156,6 +157,60 @@ describe.each(WAYS)('%s', (_, check) => {
     });
   });
 
+  it('counts a repair when it went through, not each attempt', async () => {
+    const { kernel, backend } = await started(WEB);
+    kernel.sets.get('KUBE-CLUSTER-IP')?.clear();
+    kernel.faults.push({ matches: (write) => write.startsWith('ADD'), errno: 'ENOMEM', times: 2 });
+    for (const total of [0, 0, 1, 1]) {
+      await check(backend);
+      expect(backend.verifier.repairs.total).toBe(total);
+    }
+  });
+
+  it('keeps a load-balancer IP shut while its restriction is refused', async () => {
+    const { kernel, backend } = await started(OPEN);
+    const wanted = kernel.dump();
+    for (const set of ['KUBE-LOAD-BALANCER', 'KUBE-LOAD-BALANCER-FW'] as const) kernel.sets.get(set)?.clear();
+    kernel.faults.push({
+      matches: (write) => write.startsWith('ADD KUBE-LOAD-BALANCER-FW'),
+      errno: 'ENOMEM',
+      times: 1,
+    });
+    await check(backend);
+    expect(membersOf(kernel, 'KUBE-LOAD-BALANCER')).toEqual([]);
+    await backend.verifier.repairSuspects();
+    await check(backend);
+    expect(kernel.dump()).toBe(wanted);
+  });
+
+  it('goes on with everything else when a set cannot be made', async () => {
+    const { kernel, backend } = await started(OPEN, WEB);
+    kernel.sets.delete('KUBE-LOOP-BACK');
+    kernel.headers.delete('KUBE-LOOP-BACK');
+    kernel.sets.get('KUBE-CLUSTER-IP')?.clear();
+    kernel.changeRules('IPv4', 'nat', (chains) => chains.delete('KUBE-SERVICES'));
+    kernel.faults.push({ matches: (write) => write.startsWith('CREATE'), errno: 'ENOMEM', times: 100 });
+    await Promise.resolve(check(backend)).catch(() => {});
+    expect(membersOf(kernel, 'KUBE-CLUSTER-IP')).toHaveLength(2);
+    expect(kernel.chain('IPv4', 'nat', 'KUBE-SERVICES')).not.toEqual([]);
+  });
+
+  it('hides no refusal behind a listing that fails', async () => {
+    const { kernel, backend } = await started(WEB);
+    kernel.sets.get('KUBE-CLUSTER-IP')?.clear();
+    kernel.faults.push({ matches: (write) => write.startsWith('ADD'), errno: 'ENOMEM', times: 1 });
+    await check(backend);
+    const broken = vi
+      .spyOn(kernel, 'setMembers')
+      .mockRejectedValue(new PointsmanError('KERNEL_REFUSED', 'busy'));
+    await backend.verifier.repairSuspects().catch(() => {});
+    expect(backend.currentReport().nodeFailures).not.toEqual([]);
+    broken.mockRestore();
+    await backend.verifier.repairSuspects();
+    expect(membersOf(kernel, 'KUBE-CLUSTER-IP')).toHaveLength(1);
+    expect(backend.currentReport().nodeFailures).toEqual([]);
+  });
+
   it('hides no refusal behind another repair that succeeds', async () => {
     const { kernel, backend } = await started(WEB);
     kernel.sets.get('KUBE-CLUSTER-IP')?.clear();
@@ -199,6 +254,9 @@ describe('the cheap check', () => {
     members?.set('192.0.2.1,udp:53', { address: ip('192.0.2.1'), protocol: 17, port: 53 });
     const { backend } = makeBackend(kernel);
     await backend.apply(change([WEB], true));
+    kernel.lists = [];
+    await backend.verifier.checkContainers();
+    expect(kernel.lists).toEqual(['set headers']);
     members?.delete('192.0.2.1,udp:53');
     kernel.lists = [];
     kernel.writes = [];

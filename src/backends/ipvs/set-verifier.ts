@@ -3,10 +3,11 @@
 
 import { PointsmanError } from '../../model/errors.ts';
 import type { Family } from '../../model/ip.ts';
+import { formatServiceKey } from '../../kernel/ipvs-codec.ts';
 import { createSet } from './adoption.ts';
-import { makeMember, type DesiredMember } from './desired.ts';
+import { makeMember, type DesiredMember, type DesiredVirtualServer } from './desired.ts';
 import { emptyDelta, type LedgerDelta } from './ledger.ts';
-import type { Repairs } from './repairs.ts';
+import type { Repair, Repairs } from './repairs.ts';
 import { kernelSetName, SET_NAMES, SETS, type SetName } from './sets.ts';
 import type { VerifierParts } from './verifier.ts';
 
@@ -31,13 +32,30 @@ function rank(set: SetName): number {
   return SETS[set].role === 'guard' ? 0 : 1;
 }
 
+/** What was found wrong: the members to write, and what to tell once they are, by their ids. */
+interface Difference {
+  readonly delta: LedgerDelta;
+  readonly repairs: Map<string, Repair>;
+}
+
+/** A refused repair of one set. */
+interface Refusal {
+  readonly id: SetId;
+  /** As they stand among the failures. */
+  readonly objects: readonly string[];
+  /** Ids of all members that are missing for it. */
+  readonly members: ReadonlySet<string>;
+}
+
+const GUARD_REFUSED = new PointsmanError('KERNEL_REFUSED', 'not sent, because what guards it was refused');
+
 export class SetVerifier {
   private readonly parts: SetVerifierParts;
   private readonly repairs: Repairs;
   /** Sizes that are wrong and stay so for good reason, as "found expected": looked at again when they change. */
   private readonly knownSizes = new Map<string, string>();
   /** Sets of which a repair was refused, with the objects that stand among the failures for it. */
-  private readonly refused = new Map<string, { readonly id: SetId; readonly objects: readonly string[] }>();
+  private readonly refused = new Map<string, Refusal>();
 
   constructor(parts: SetVerifierParts, repairs: Repairs) {
     this.parts = parts;
@@ -75,13 +93,14 @@ export class SetVerifier {
 
   /** Compares sets member by member and puts right what differs; returns the names in the kernel of those that did. */
   async checkMembers(sets: readonly SetId[]): Promise<ReadonlySet<string>> {
-    const delta = emptyDelta();
+    const found: Difference = { delta: emptyDelta(), repairs: new Map() };
     const different = new Set<string>();
     for (const id of sets) {
-      this.settle(id);
-      if (await this.compare(id, delta)) different.add(kernelSetName(id.set, id.family));
+      const before = found.repairs.size;
+      if (!(await this.compare(id, found))) continue;
+      if (found.repairs.size > before) different.add(kernelSetName(id.set, id.family));
     }
-    if (delta.addMembers.size + delta.removeMembers.size > 0) await this.repair(sets, delta);
+    if (found.repairs.size > 0) await this.repair(sets, found);
     return different;
   }
 
@@ -90,34 +109,48 @@ export class SetVerifier {
     await this.checkMembers([...this.refused.values()].map(({ id }) => id));
   }
 
-  /** Adds to `delta` what makes the set right; true when it is not. */
-  private async compare({ set, family }: SetId, delta: LedgerDelta): Promise<boolean> {
-    const before = delta.addMembers.size + delta.removeMembers.size;
+  /** True for a member that is missing because the kernel refused to take it back. */
+  isRefused(id: string): boolean {
+    return [...this.refused.values()].some(({ members }) => members.has(id));
+  }
+
+  /** Adds what makes the set right; false when it could not be compared. */
+  private async compare({ set, family }: SetId, { delta, repairs }: Difference): Promise<boolean> {
     const { port, table } = this.parts;
+    const name = kernelSetName(set, family);
     const found = await port.setMembers(set, family);
-    if (found === null) {
-      await createSet(port, table, set, family);
-      const object = kernelSetName(set, family);
-      this.repairs.note({ kind: 'set', object, what: 'was missing, with all its members' });
-      for (const member of this.wantedMembers(set, family)) delta.addMembers.set(member.id, member);
-      return true;
-    }
+    this.settle({ set, family });
+    if (found === null && !(await this.createAgain({ set, family }))) return false;
     const present = new Set<string>();
-    for (const member of found) {
+    for (const member of found ?? []) {
       const made = makeMember(set, family, member);
       if (table.ledger.hasMember(made.id)) present.add(made.id);
       else if (!table.kept.has(made.id) && !table.failures.leftovers.members.has(made.id)) {
-        this.note(made, 'was there and is not planned');
+        repairs.set(made.id, { kind: 'member', object: made.id, what: 'was there and is not planned' });
         delta.removeMembers.set(made.id, made);
       }
     }
+    if (found === null)
+      repairs.set(name, { kind: 'set', object: name, what: 'was missing, with all its members' });
     const isComplete = present.size === table.ledger.setSize(set, family);
     for (const member of isComplete ? [] : this.wantedMembers(set, family)) {
       if (present.has(member.id) || delta.addMembers.has(member.id)) continue;
-      this.note(member, 'was missing');
+      if (found !== null) repairs.set(member.id, { kind: 'member', object: member.id, what: 'was missing' });
       delta.addMembers.set(member.id, member);
     }
-    return delta.addMembers.size + delta.removeMembers.size > before;
+    return true;
+  }
+
+  /** A refusal must not keep the other sets from being compared. */
+  private async createAgain({ set, family }: SetId): Promise<boolean> {
+    try {
+      await createSet(this.parts.port, this.parts.table, set, family);
+      return true;
+    } catch (error) {
+      if (!(error instanceof PointsmanError)) throw error;
+      this.refuse({ set, family }, [[`set ${kernelSetName(set, family)}`, error]]);
+      return false;
+    }
   }
 
   /** Not those of Services that fail: some of theirs are withheld on purpose, and a retry sends them all. */
@@ -127,36 +160,64 @@ export class SetVerifier {
   }
 
   /** What is refused counts as a failure of the node until the set is compared again. */
-  private async repair(sets: readonly SetId[], delta: LedgerDelta): Promise<void> {
+  private async repair(sets: readonly SetId[], { delta, repairs }: Difference): Promise<void> {
+    const wanted = this.portalsOf(delta.addMembers.values());
+    // What leads to a virtual server stays out as long as one of its guards does.
+    const shut = new Set(
+      wanted.filter(({ members }) => members.some((each) => this.isRefused(each.id))).map(({ id }) => id),
+    );
     try {
-      const { failedMembers } = await this.parts.writer.repair(delta);
+      const outcome = await this.parts.writer.repair(delta, wanted, shut);
+      const refused = new Map<string, PointsmanError>(
+        outcome.failedMembers.map((each) => [makeMember(each.set, each.family, each.member).id, each.error]),
+      );
+      const withheld = wanted.filter(({ id }) => outcome.shut.has(id)).flatMap(({ members }) => members);
+      for (const { id, set } of withheld)
+        if (SETS[set].role === 'pass' && delta.addMembers.has(id) && !refused.has(id))
+          refused.set(id, GUARD_REFUSED);
       for (const id of sets) {
-        const ofSet = failedMembers.filter((each) => each.set === id.set && each.family === id.family);
+        const prefix = `${kernelSetName(id.set, id.family)} `;
         this.refuse(
           id,
-          ofSet.map(({ member, error }) => [makeMember(id.set, id.family, member).id, error]),
+          [...refused].filter(([object]) => object.startsWith(prefix)),
         );
       }
+      for (const [id, repair] of repairs) if (!refused.has(id)) this.repairs.note(repair);
     } catch (error) {
       if (!(error instanceof PointsmanError)) throw error;
       for (const id of sets) this.refuse(id, [[`set ${kernelSetName(id.set, id.family)}`, error]]);
     }
   }
 
+  /** The virtual servers that members with address and port mean. */
+  private portalsOf(members: Iterable<DesiredMember>): DesiredVirtualServer[] {
+    const { ledger } = this.parts.table;
+    const found = new Map<string, DesiredVirtualServer>();
+    for (const { family, member } of members) {
+      const { address, protocol, port } = member;
+      if (address === undefined || protocol === undefined || port === undefined) continue;
+      const id = formatServiceKey({ family, address, protocol, port });
+      const owner = found.has(id) ? undefined : ledger.ownerOf(id);
+      const virtualServer = owner && ledger.effectiveOf(owner).virtualServers.find((each) => each.id === id);
+      if (virtualServer !== undefined) found.set(id, virtualServer);
+    }
+    return [...found.values()];
+  }
+
   private refuse(id: SetId, refusals: readonly (readonly [object: string, error: unknown])[]): void {
     if (refusals.length === 0) return;
     const named = refusals.slice(0, MAX_NAMED);
     for (const [object, error] of named) this.parts.table.failures.noteNode(object, error);
-    this.refused.set(kernelSetName(id.set, id.family), { id, objects: named.map(([object]) => object) });
+    this.refused.set(kernelSetName(id.set, id.family), {
+      id,
+      objects: named.map(([object]) => object),
+      members: new Set(refusals.map(([object]) => object)),
+    });
   }
 
   private settle({ set, family }: SetId): void {
     const name = kernelSetName(set, family);
     for (const object of this.refused.get(name)?.objects ?? []) this.parts.table.failures.settleNode(object);
     this.refused.delete(name);
-  }
-
-  private note({ id }: DesiredMember, what: string): void {
-    this.repairs.note({ kind: 'member', object: id, what });
   }
 }

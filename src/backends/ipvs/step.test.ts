@@ -1,116 +1,21 @@
-// One step of writing on the fake kernel: what a refusal withholds, what it leaves in place, and what it has no influence on.
+// One step that adds and changes, on the fake kernel: its order, what a refusal withholds, and what it has no influence on.
 
 import { describe, expect, it } from 'vitest';
-import { FakeIpvsKernel } from '../../../test/fake-ipvs-kernel.ts';
-import { ip } from '../../../test/ipvs-plans.ts';
-import type { SetMember } from '../../kernel/ipset-codec.ts';
-import { serviceKey } from '../../model/names.ts';
-import { makeMember, type DesiredMember, type DesiredVirtualServer } from './desired.ts';
-import { diffVirtualServer, isEmptyDiff, type VirtualServerDiff } from './diff.ts';
-import { emptyDelta, Ledger } from './ledger.ts';
-import { SET_NAMES, type SetName } from './sets.ts';
-import { runStep, type Step, type StepOutcome } from './step.ts';
-
-const VIP = ip('198.51.100.9');
-const NODE_ADDRESS = ip('192.168.50.11');
-const pace = (): Promise<void> => Promise.resolve();
-
-/** A virtual server with its mark and, where it is bound, the guard of its address. */
-function virtualServer(
-  address: DesiredVirtualServer['service']['address'],
-  port: number,
-  sets: readonly SetName[],
-  servers: readonly string[] = ['10.244.1.5'],
-): DesiredVirtualServer {
-  const isBound = address !== NODE_ADDRESS;
-  const portal: SetMember = { address, protocol: 6, port };
-  const memberOf = (set: SetName): DesiredMember => {
-    if (set === 'KUBE-IPVS-IPS') return makeMember(set, 'IPv4', { address });
-    if (set.startsWith('KUBE-NODE-PORT')) return makeMember(set, 'IPv4', { port });
-    if (set === 'KUBE-LOAD-BALANCER-SOURCE-CIDR')
-      return makeMember(set, 'IPv4', { ...portal, address2: ip('203.0.113.0'), prefixLength2: 24 });
-    return makeMember(set, 'IPv4', portal);
-  };
-  return {
-    id: `TCP ${address}:${port}`,
-    service: {
-      family: 'IPv4',
-      ...{ protocol: 6, address, port, scheduler: 'rr', flags: 0, timeoutSeconds: 0, netmask: 0xffffffff },
-    },
-    realServers: servers.map((each) => ({ address: ip(each), port: 8080, weight: 1, isLocal: true })),
-    isBound,
-    isClosedToNode: false,
-    members: [...(['POINTSMAN-VS'] as const), ...(isBound ? (['KUBE-IPVS-IPS'] as const) : []), ...sets].map(
-      memberOf,
-    ),
-  };
-}
-
-const LB = virtualServer(VIP, 80, [
-  'KUBE-LOAD-BALANCER',
-  'KUBE-LOAD-BALANCER-FW',
-  'KUBE-LOAD-BALANCER-SOURCE-CIDR',
-]);
-/** At the same address. */
-const SIBLING = virtualServer(VIP, 81, ['KUBE-LOAD-BALANCER']);
-const NODE_PORT = virtualServer(NODE_ADDRESS, 30_080, ['KUBE-NODE-PORT-TCP', 'KUBE-NODE-PORT-LOCAL-TCP']);
-const OTHER = virtualServer(ip('198.51.100.10'), 80, ['KUBE-LOAD-BALANCER']);
-
-/** The work that leads from one list of virtual servers to another. */
-function stepBetween(
-  before: readonly DesiredVirtualServer[],
-  after: readonly DesiredVirtualServer[],
-  shut: Step['shut'] = new Set(),
-): Step {
-  const key = serviceKey('default', 'web');
-  const ledger = new Ledger();
-  ledger.settle(key, { virtualServers: before, members: [] }, emptyDelta());
-  const delta = emptyDelta();
-  ledger.settle(key, { virtualServers: after, members: [] }, delta);
-  const changed = new Map<string, VirtualServerDiff>();
-  for (const each of after) {
-    const old = before.find(({ id }) => id === each.id);
-    const diff = diffVirtualServer(
-      old === undefined ? undefined : { service: old.service, destinations: old.realServers },
-      each,
-    );
-    if (!isEmptyDiff(diff)) changed.set(each.id, diff);
-  }
-  const deleted = before
-    .filter(({ id }) => !after.some((each) => each.id === id))
-    .map(({ service }) => service);
-  const addressUsers: Step['addressUsers'] = (address) => ledger.addressUsers(address);
-  return { delta, wanted: after, changed, deleted, shut, isRepair: false, addressUsers };
-}
-
-/** A kernel that holds these virtual servers with everything that belongs to them. */
-async function kernelWith(...present: readonly DesiredVirtualServer[]): Promise<FakeIpvsKernel> {
-  const kernel = new FakeIpvsKernel();
-  for (const set of SET_NAMES) await kernel.createSet(set, 'IPv4');
-  await kernel.createLink();
-  await runStep(kernel, stepBetween([], present), pace);
-  kernel.writes = [];
-  return kernel;
-}
-
-function refuse(kernel: FakeIpvsKernel, write: string, errno: 'ENOMEM' | 'EEXIST' = 'ENOMEM'): void {
-  kernel.faults.push({ matches: (each) => each === write, errno, times: 1 });
-}
-
-const run = (kernel: FakeIpvsKernel, step: Step): Promise<StepOutcome> => runStep(kernel, step, pace);
-
-/** What the kernel holds of an address and port: "VS, server, KUBE-LOAD-BALANCER, ..., address". */
-function stateOf(kernel: FakeIpvsKernel, { id, service, members, isBound }: DesiredVirtualServer): string[] {
-  const found = kernel.table.get(id);
-  return [
-    ...(found === undefined ? [] : ['virtual server']),
-    ...(found?.destinations.keys() ?? []),
-    ...members
-      .filter((member) => kernel.sets.get(member.set)?.has(member.id.split(' ')[1] ?? ''))
-      .map(({ set }) => set),
-    ...(isBound && kernel.addresses?.has(service.address) ? ['address'] : []),
-  ];
-}
+import type { FakeIpvsKernel } from '../../../test/fake-ipvs-kernel.ts';
+import {
+  kernelWith,
+  LB,
+  NODE_PORT,
+  OTHER,
+  refuse,
+  run,
+  SIBLING,
+  stateOf,
+  stepBetween,
+  VIP,
+  virtualServer,
+} from '../../../test/ipvs-steps.ts';
+import { runStep } from './step.ts';
 
 const SIBLING_STATE = [
   ...['virtual server', '10.244.1.5:8080'],
@@ -290,91 +195,6 @@ describe('a frontend that is open', () => {
   });
 });
 
-describe('a frontend that goes', () => {
-  it('loses its address first, then what let packets through, then its servers, and its guards last', async () => {
-    const kernel = await kernelWith(LB);
-    await run(kernel, stepBetween([LB], []));
-    expect(kernel.writes).toEqual([
-      'UNBIND 198.51.100.9',
-      'DEL KUBE-LOAD-BALANCER 198.51.100.9,tcp:80',
-      'DEL KUBE-LOAD-BALANCER-SOURCE-CIDR 198.51.100.9,tcp:80,203.0.113.0/24',
-      'DEL_SERVICE TCP 198.51.100.9:80',
-      'DEL POINTSMAN-VS 198.51.100.9,tcp:80',
-      'DEL KUBE-IPVS-IPS 198.51.100.9',
-      'DEL KUBE-LOAD-BALANCER-FW 198.51.100.9,tcp:80',
-    ]);
-    expect(kernel.dump()).toBe('');
-  });
-
-  const guards = ['POINTSMAN-VS', 'KUBE-LOAD-BALANCER-FW'];
-  it.each([
-    [
-      'its address cannot be unbound',
-      'UNBIND 198.51.100.9',
-      ['POINTSMAN-VS', 'KUBE-IPVS-IPS', 'KUBE-LOAD-BALANCER-FW', 'address'],
-      true,
-    ],
-    [
-      'what lets packets through cannot be removed',
-      'DEL KUBE-LOAD-BALANCER 198.51.100.9,tcp:80',
-      ['POINTSMAN-VS', 'KUBE-LOAD-BALANCER', 'KUBE-LOAD-BALANCER-FW'],
-      true,
-    ],
-    [
-      'a source cannot be removed',
-      'DEL KUBE-LOAD-BALANCER-SOURCE-CIDR 198.51.100.9,tcp:80,203.0.113.0/24',
-      ['POINTSMAN-VS', 'KUBE-LOAD-BALANCER-FW', 'KUBE-LOAD-BALANCER-SOURCE-CIDR'],
-      true,
-    ],
-    ['it cannot be deleted itself', 'DEL_SERVICE TCP 198.51.100.9:80', guards, false],
-  ])('stays with its guards when %s', async (_, refused, left, isKept) => {
-    const kernel = await kernelWith(LB, OTHER);
-    refuse(kernel, refused);
-    const outcome = await run(kernel, stepBetween([LB, OTHER], []));
-    expect(stateOf(kernel, LB).filter((each) => each !== '10.244.1.5:8080')).toEqual([
-      'virtual server',
-      ...left,
-    ]);
-    expect(stateOf(kernel, OTHER)).toEqual([]);
-    expect(outcome.keptServices.map(({ address }) => address)).toEqual(isKept ? [VIP] : []);
-    expect(outcome.keptGuards.map(({ set }) => set).filter((set) => set !== 'KUBE-IPVS-IPS')).toEqual(guards);
-  });
-
-  it('at a node port is still masqueraded as before when it cannot be deleted', async () => {
-    const kernel = await kernelWith(NODE_PORT);
-    refuse(kernel, `DEL_SERVICE ${NODE_PORT.id}`);
-    const outcome = await run(kernel, stepBetween([NODE_PORT], []));
-    expect(stateOf(kernel, NODE_PORT)).toEqual([
-      ...['virtual server', '10.244.1.5:8080'],
-      ...['POINTSMAN-VS', 'KUBE-NODE-PORT-TCP', 'KUBE-NODE-PORT-LOCAL-TCP'],
-    ]);
-    expect(outcome.keptGuards.map(({ set }) => set)).toEqual([
-      ...['POINTSMAN-VS', 'KUBE-NODE-PORT-TCP', 'KUBE-NODE-PORT-LOCAL-TCP'],
-    ]);
-  });
-
-  it('and is gone already is no failure', async () => {
-    const kernel = await kernelWith(LB);
-    kernel.table.delete(LB.id);
-    kernel.addresses?.clear();
-    kernel.sets.get('KUBE-LOAD-BALANCER')?.clear();
-    const outcome = await run(kernel, stepBetween([LB], []));
-    expect([outcome.failedVirtualServers.size, outcome.keptGuards, outcome.keptServices]).toEqual([
-      0,
-      [],
-      [],
-    ]);
-    expect(kernel.dump()).toBe('');
-  });
-
-  it('keeps nothing of another one at the same address from going on', async () => {
-    const kernel = await kernelWith(LB, SIBLING);
-    await run(kernel, stepBetween([LB, SIBLING], [SIBLING]));
-    expect(stateOf(kernel, SIBLING)).toEqual(SIBLING_STATE);
-    expect(stateOf(kernel, LB)).toEqual(['KUBE-IPVS-IPS', 'address']);
-  });
-});
-
 describe('a step', () => {
   it('ends where an answer is lost: nothing opens on an unknown outcome', async () => {
     const kernel = await kernelWith();
@@ -394,9 +214,18 @@ describe('a step', () => {
   it('gives others a turn before each request', async () => {
     const kernel = await kernelWith(SIBLING);
     const written: number[] = [];
-    const step = stepBetween([SIBLING], [LB]);
+    const step = stepBetween([SIBLING], [LB, OTHER]);
     await runStep(kernel, step, async () => void written.push(kernel.writes.length));
-    // Guards; virtual server; server; passes; [the address stays]; pass; deletion; guards.
-    expect(written).toEqual([0, 2, 3, 4, 6, 7, 8]);
+    const kinds = written.map((at) => kernel.writes[at]?.replace(/ .*/, ''));
+    expect(kinds).toEqual(['ADD', 'NEW_SERVICE', 'NEW_DEST', 'ADD', 'BIND', 'DEL', 'DEL_SERVICE', 'DEL']);
+    const back: number[] = [];
+    kernel.writes = [];
+    await runStep(kernel, stepBetween([OTHER], []), async () => void back.push(kernel.writes.length));
+    expect(back.map((at) => kernel.writes[at]?.replace(/ .*/, ''))).toEqual([
+      'UNBIND',
+      'DEL',
+      'DEL_SERVICE',
+      'DEL',
+    ]);
   });
 });

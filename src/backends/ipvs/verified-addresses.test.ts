@@ -134,4 +134,21 @@ describe('addresses of ours', () => {
     await backend.verifier.repairSuspects();
     expect(kernel.addresses?.has(ip(VIP))).toBe(true);
   });
+
+  it('are not bound while their guard is refused: undeclared ports would be open', async () => {
+    const { kernel, backend } = await verified([WEB]);
+    const wanted = stateOf(kernel);
+    kernel.sets.get('KUBE-IPVS-IPS')?.clear();
+    kernel.addresses = null;
+    kernel.faults.push({
+      matches: (write) => write.startsWith('ADD KUBE-IPVS-IPS'),
+      errno: 'ENOMEM',
+      times: 1,
+    });
+    await compare(backend);
+    expect([...(kernel.addresses ?? [])]).toEqual([]);
+    await backend.verifier.repairSuspects();
+    await compare(backend);
+    expect(stateOf(kernel)).toBe(wanted);
+  });
 });

@@ -51,7 +51,7 @@ export class Verifier {
     this.repairs = new Repairs(parts.onRepair);
     this.sets = new SetVerifier(parts, this.repairs);
     this.servers = new ServerVerifier(parts, this.repairs);
-    this.addresses = new AddressVerifier(parts, this.repairs);
+    this.addresses = new AddressVerifier(parts, this.repairs, (id) => this.sets.isRefused(id));
   }
 
   get status(): VerificationStatus {

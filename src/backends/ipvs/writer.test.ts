@@ -246,6 +246,23 @@ describe('an address', () => {
     expect([...(kernel.addresses ?? [])]).toEqual(['172.30.0.1']);
   });
 
+  it('whose guard was refused is not bound without it for another Service', async () => {
+    const { kernel, backend } = await started();
+    kernel.faults.push({
+      matches: (write) => write.startsWith('ADD KUBE-IPVS-IPS'),
+      errno: 'ENOMEM',
+      times: 1,
+    });
+    const { failed } = await backend.apply(change([first]));
+    expect([failed, kernel.table.size]).toEqual([[first.key], 0]);
+    kernel.onWrite = () => {
+      for (const bound of kernel.addresses ?? []) expect(membersOf(kernel, 'KUBE-IPVS-IPS')).toContain(bound);
+    };
+    await backend.apply(change([second]));
+    expect([...(kernel.addresses ?? [])]).toEqual(['172.30.0.1']);
+    expect((await backend.retry(failed)).failed).toEqual([]);
+  });
+
   it('that was withheld is forgotten with its Service', async () => {
     const { kernel, backend } = await started();
     kernel.faults.push({ matches: (write) => write.startsWith('NEW_SERVICE'), errno: 'ENOMEM', times: 1 });

@@ -13,6 +13,7 @@ import type { IpvsKernelPort } from './port.ts';
 import { counterparts } from './phases.ts';
 import { foreignProblem } from './problems.ts';
 import { SetRooms } from './set-rooms.ts';
+import { SETS } from './sets.ts';
 import type { IpvsSettings } from './settings.ts';
 import { runStep, type Step, type StepOutcome } from './step.ts';
 import type { Table } from './table.ts';
@@ -113,8 +114,12 @@ export class Writer {
         const diff = diffVirtualServer(applied.get(virtualServer.id), virtualServer);
         if (!isEmptyDiff(diff)) changed.set(virtualServer.id, diff);
         if (isRepair) addAll(delta, virtualServer);
-        else if (virtualServer.isBound && this.unbound.has(virtualServer.service.address))
+        else if (virtualServer.isBound && this.unbound.has(virtualServer.service.address)) {
           delta.addAddresses.add(virtualServer.service.address);
+          // It may have been left out because the guard was refused to another Service.
+          for (const member of virtualServer.members)
+            if (SETS[member.set].role === 'guard') delta.addMembers.set(member.id, member);
+        }
       }
       if (isRepair) for (const member of next?.members ?? []) delta.addMembers.set(member.id, member);
       for (const { id, service } of previous.virtualServers) {
@@ -170,14 +175,19 @@ export class Writer {
 
   /**
    * Sends what verification found missing and takes away what it found too many, in the order of a step. What is refused is in the outcome
-   * and is the caller's to note. Throws what makes the outcome unknown.
+   * and is the caller's to note. `wanted` are the virtual servers that the members are about; those of `shut` stay shut. Throws what makes
+   * the outcome unknown.
    */
-  async repair(delta: LedgerDelta): Promise<StepOutcome> {
+  async repair(
+    delta: LedgerDelta,
+    wanted: readonly DesiredVirtualServer[] = [],
+    shut: ReadonlySet<string> = new Set(),
+  ): Promise<StepOutcome> {
     await this.rooms.make();
     const outcome = await runStep(
       this.port,
       {
-        ...{ delta, wanted: [], changed: new Map(), deleted: [], shut: new Set<string>(), isRepair: true },
+        ...{ delta, wanted, changed: new Map(), deleted: [], shut, isRepair: true },
         addressUsers: (address) => this.table.ledger.addressUsers(address),
       },
       this.settings().pace,
