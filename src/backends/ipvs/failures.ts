@@ -94,10 +94,6 @@ export class Failures {
     this.ofNode.set(object, failedOperation(null, object, error));
   }
 
-  hasNode(object: string): boolean {
-    return this.ofNode.has(object);
-  }
-
   settleNode(object: string): void {
     this.ofNode.delete(object);
   }

@@ -13,6 +13,8 @@ export class SetRooms {
   private readonly port: IpvsKernelPort;
   private readonly table: Table;
   private readonly families: readonly Family[];
+  /** Names in the kernel of sets that could not grow. */
+  private readonly refused = new Set<string>();
 
   constructor(port: IpvsKernelPort, table: Table, families: readonly Family[]) {
     this.port = port;
@@ -28,8 +30,11 @@ export class SetRooms {
       for (const set of SET_NAMES) {
         const name = kernelSetName(set, family);
         const needed = ledger.setSize(set, family);
-        if (needed <= (capacities.get(name) ?? Number.POSITIVE_INFINITY)) failures.settleNode(`set ${name}`);
-        else if (await this.grow(set, family, needed)) grown++;
+        if (needed > (capacities.get(name) ?? Number.POSITIVE_INFINITY)) {
+          if (await this.grow(set, family, needed)) grown++;
+        } else if (this.refused.delete(name)) {
+          failures.settleNode(`set ${name}`);
+        }
       }
     }
     return grown;
@@ -43,7 +48,7 @@ export class SetRooms {
     let isGrown = false;
     for (const [name, [set, family]] of full) {
       // Growing it was refused a moment ago.
-      if (this.table.failures.hasNode(`set ${name}`)) continue;
+      if (this.refused.has(name)) continue;
       if (await this.grow(set, family, this.table.capacities.get(name) ?? 0)) isGrown = true;
     }
     return isGrown;
@@ -58,8 +63,10 @@ export class SetRooms {
     } catch (error) {
       if (!(error instanceof PointsmanError)) throw error;
       this.table.failures.noteNode(`set ${name}`, error);
+      this.refused.add(name);
       return false;
     }
+    this.refused.delete(name);
     this.table.capacities.set(name, room);
     this.table.failures.settleNode(`set ${name}`);
     return true;

@@ -123,9 +123,17 @@ export function maxMembersOf(set: SetName): number {
   return set === 'POINTSMAN-VS' ? MAX_OWNED : MAX_MEMBERS;
 }
 
+const IPV6_NAMES = Object.fromEntries(SET_NAMES.map((set) => [set, ipv6Name(set)])) as Record<
+  SetName,
+  string
+>;
+
 /** The name of a set in the kernel: the IPv6 one has its prefix changed and is cut to fit, as kube-proxy does it. */
 export function kernelSetName(set: SetName, family: Family): string {
-  if (family === 'IPv4') return set;
+  return family === 'IPv4' ? set : IPV6_NAMES[set];
+}
+
+function ipv6Name(set: SetName): string {
   const name = set.startsWith('KUBE-')
     ? `KUBE-6-${set.slice('KUBE-'.length)}`
     : `POINTSMAN-6-${set.slice('POINTSMAN-'.length)}`;

@@ -120,13 +120,14 @@ class StepRun {
   async addMembers(members: readonly DesiredMember[]): Promise<void> {
     if (members.length === 0) return;
     await this.pace();
-    this.outcome.failedMembers.push(...(await this.port.addMembers(this.group(members))));
+    for (const each of await this.port.addMembers(this.group(members))) this.outcome.failedMembers.push(each);
   }
 
   async deleteMembers(members: readonly DesiredMember[]): Promise<void> {
     if (members.length === 0) return;
     await this.pace();
-    this.outcome.failedMembers.push(...(await this.port.deleteMembers(this.group(members))));
+    for (const each of await this.port.deleteMembers(this.group(members)))
+      this.outcome.failedMembers.push(each);
   }
 
   private group(members: readonly DesiredMember[]): SetChange[] {
@@ -250,14 +251,14 @@ class StepRun {
     const open = addresses.filter((address) => !this.isShutAddress(address));
     if (open.length < addresses.length) {
       const bound = new Set(open);
-      this.outcome.shutAddresses.push(...addresses.filter((address) => !bound.has(address)));
+      for (const address of addresses) if (!bound.has(address)) this.outcome.shutAddresses.push(address);
     }
     if (open.length === 0) return;
     this.outcome.operations += open.length;
     await this.pace();
     const { failures, present } = await this.port.bind(open);
-    this.outcome.failedAddresses.push(...failures);
-    this.outcome.presentAddresses.push(...present);
+    for (const each of failures) this.outcome.failedAddresses.push(each);
+    for (const address of present) this.outcome.presentAddresses.push(address);
   }
 
   private isShutAddress(address: IpAddress): boolean {
@@ -271,7 +272,7 @@ class StepRun {
     if (addresses.length === 0) return;
     this.outcome.operations += addresses.length;
     await this.pace();
-    this.outcome.failedAddresses.push(...(await this.port.unbind(addresses)));
+    for (const each of await this.port.unbind(addresses)) this.outcome.failedAddresses.push(each);
   }
 
   /** The virtual servers to which nothing leads any more; the others stay and are noted. */
