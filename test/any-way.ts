@@ -11,10 +11,10 @@ import { PointsmanError } from '../src/model/errors.ts';
 import type { ClusterEvent } from '../src/model/objects.ts';
 import { compile } from '../src/plan/planner.ts';
 import type { NodeOptions } from '../src/plan/plan.ts';
-import { address } from './addresses.ts';
 import { clusterEvents, nodeOptions } from './arbitraries.ts';
 import { FakeIpvsKernel } from './fake-ipvs-kernel.ts';
 import { makeAgent } from './in-memory-agent.ts';
+import { addFault, clearFaults, INTERFERENCES, interfere } from './ipvs-misfortunes.ts';
 import { expectNoLeak, restrictionsOf, unite, type Restrictions } from './leaks.ts';
 
 /** Retries after which everything must be in place; each fault strikes once or twice. */
@@ -50,15 +50,6 @@ const step = fc.record({
   node: fc.option(node, { freq: 4 }),
   fault,
 });
-
-function addFault(
-  kernel: FakeIpvsKernel,
-  { verb, skip, times }: { verb: string; skip: number; times: number },
-): void {
-  if (verb === 'lost answer') kernel.losesNextAnswer = true;
-  else if (verb !== '')
-    kernel.faults.push({ matches: (write) => write.startsWith(verb), errno: 'ENOMEM', times, skip });
-}
 
 /** An agent on a fake kernel, and the way to let it sync until everything is in place. */
 function start(first: NodeOptions) {
@@ -114,8 +105,7 @@ export async function assertAnyWayEndsTheSame(numRuns: number): Promise<void> {
         kernel.onWrite = () => expectNoLeak(kernel, permitted);
         addFault(kernel, broken);
         await settle();
-        kernel.faults.length = 0;
-        kernel.losesNextAnswer = false;
+        clearFaults(kernel);
         before = after;
       }
       kernel.writes = [];
@@ -128,83 +118,7 @@ export async function assertAnyWayEndsTheSame(numRuns: number): Promise<void> {
   );
 }
 
-const interference = fc.record({
-  what: fc.constantFrom(
-    'service',
-    'settings',
-    'server',
-    'weight',
-    'newServer',
-    'member',
-    'newMember',
-    'address',
-    'link',
-    'rule',
-    'set',
-  ),
-  which: fc.nat(),
-});
-
-/** Somebody else changes something that is ours. */
-function interfere(kernel: FakeIpvsKernel, what: string, which: number): void {
-  const pick = <T>(all: Iterable<T>): T | undefined => {
-    const list = [...all];
-    return list[which % Math.max(1, list.length)];
-  };
-  const service = pick(kernel.table.values());
-  const server = pick(service?.destinations.entries() ?? []);
-  const set = pick(kernel.sets.entries());
-  switch (what) {
-    case 'service':
-      kernel.table.delete(pick(kernel.table.keys()) ?? '');
-      break;
-    case 'settings':
-      if (service !== undefined)
-        service.service = { ...service.service, scheduler: 'wlc', timeoutSeconds: 77 };
-      break;
-    case 'server':
-      if (server !== undefined) service?.destinations.delete(server[0]);
-      break;
-    case 'weight':
-      if (server !== undefined)
-        service?.destinations.set(server[0], { ...server[1], weight: 0, upperThreshold: 5 });
-      break;
-    case 'newServer':
-      service?.destinations.set('10.9.9.9:9', {
-        ...{ address: address('10.9.9.9'), port: 9, forwarding: 'masquerade' },
-        ...{ weight: 1, upperThreshold: 0, lowerThreshold: 0 },
-      });
-      break;
-    case 'member':
-      set?.[1].delete(pick(set[1].keys()) ?? '');
-      break;
-    case 'newMember':
-      kernel.sets
-        .get('KUBE-CLUSTER-IP')
-        ?.set('10.9.9.9,tcp:9', { address: address('10.9.9.9'), protocol: 6, port: 9 });
-      break;
-    case 'set':
-      if (set !== undefined) {
-        kernel.sets.delete(set[0]);
-        kernel.headers.delete(set[0]);
-      }
-      break;
-    case 'address':
-      if (kernel.addresses !== null) kernel.addresses.delete(pick(kernel.addresses) ?? address('192.0.2.1'));
-      break;
-    case 'link':
-      kernel.addresses = null;
-      break;
-    case 'rule':
-      kernel.changeRules(which % 2 === 0 ? 'IPv4' : 'IPv6', which % 3 === 0 ? 'nat' : 'filter', (chains) => {
-        const chain = pick(chains.entries());
-        if (chain === undefined) return;
-        if (which % 5 === 0) chains.delete(chain[0]);
-        else chain[1].splice(which % Math.max(1, chain[1].length), 1);
-      });
-      break;
-  }
-}
+const interference = fc.record({ what: fc.constantFrom(...INTERFERENCES), which: fc.nat() });
 
 /** The comparison of the whole table, to its end. */
 async function compare(backend: IpvsBackend): Promise<void> {
@@ -257,8 +171,7 @@ export async function assertRefusedRepairsAreRetried(numRuns: number): Promise<v
         await compare(backend).catch(expectRefusal);
         await backend.verifier.checkContainers().catch(expectRefusal);
         await retry();
-        kernel.faults.length = 0;
-        kernel.losesNextAnswer = false;
+        clearFaults(kernel);
         await retry();
         await compare(backend);
         await retry();

@@ -56,6 +56,8 @@ export class FakeIpvsKernel implements IpvsKernelPort {
     /** So many that match pass before. */
     skip?: number;
   }[] = [];
+  /** True: rules with the match "ipvs" are refused, with all that are restored together with them. */
+  lacksIpvsMatch = false;
   /** Called after each single change of the state by a write of the backend. */
   onWrite: () => void = () => {};
   /** Once set, the next batch is applied but its answer is lost. */
@@ -315,6 +317,8 @@ export class FakeIpvsKernel implements IpvsKernelPort {
 
   async restoreRules(family: Family, text: string): Promise<void> {
     this.writes.push(`RESTORE ${family}`);
+    if (this.lacksIpvsMatch && text.includes(' -m ipvs '))
+      throw new PointsmanError('TOOL_FAILED', 'iptables-restore: No chain/target/match by that name');
     if (this.refuse(`RESTORE ${family}`) !== undefined)
       throw new PointsmanError('TOOL_FAILED', `iptables-restore of family ${family} failed (injected)`);
     this.generations.set(family, (this.generations.get(family) ?? 0) + 1);

@@ -29,6 +29,7 @@ export class FakeTimers implements Timers {
   /** Time passes; every timer fires when it is due, and everything that can go on does so before the next. */
   async advance(byMs: number): Promise<void> {
     const endMs = this.atMs + byMs;
+    await settled();
     for (;;) {
       const [next] = [...this.pending].sort(([, a], [, b]) => a.atMs - b.atMs);
       if (next === undefined || next[1].atMs > endMs) break;

@@ -1,52 +1,9 @@
 import { describe, expect, it } from 'vitest';
+import { FakeTimers } from '../../test/fake-timers.ts';
 import { added, deleted, link, on } from '../../test/kernel/link-events.ts';
 import type { Link, LinkAddress } from '../kernel/rtnetlink-codec.ts';
 import type { RtnetlinkEvent } from '../kernel/rtnetlink-watch.ts';
 import { LocalAddresses, type AddressSource } from './local-addresses.ts';
-import type { Timers } from './sync-loop.ts';
-
-/** A clock that stands still until it is told to move. */
-class StillTimers implements Timers {
-  private atMs = 0;
-  private readonly pending = new Map<unknown, { atMs: number; callback: () => void }>();
-
-  now(): number {
-    return this.atMs;
-  }
-
-  set(callback: () => void, delayMs: number): unknown {
-    const timer = {};
-    this.pending.set(timer, { atMs: this.atMs + delayMs, callback });
-    return timer;
-  }
-
-  clear(timer: unknown): void {
-    this.pending.delete(timer);
-  }
-
-  /** Moves on, one millisecond after the other, with every promise that can go on doing so between. */
-  async advance(byMs: number): Promise<void> {
-    await settled();
-    for (const endMs = this.atMs + byMs; this.atMs < endMs;) {
-      this.atMs++;
-      for (const [timer, { atMs, callback }] of this.pending) {
-        if (atMs > this.atMs) continue;
-        this.pending.delete(timer);
-        callback();
-        await settled();
-      }
-    }
-    await settled();
-  }
-
-  get count(): number {
-    return this.pending.size;
-  }
-}
-
-function settled(): Promise<void> {
-  return new Promise((resolve) => setImmediate(resolve));
-}
 
 /** A kernel whose reads last until they are let go, and which loses events when told. */
 class StandIn implements AddressSource {
@@ -82,7 +39,7 @@ class StandIn implements AddressSource {
 }
 
 async function followed(kernel = new StandIn()) {
-  const timers = new StillTimers();
+  const timers = new FakeTimers();
   const told: string[] = [];
   const addresses = new LocalAddresses(kernel, timers);
   const follow = () =>
@@ -131,7 +88,7 @@ describe('following addresses', () => {
     for (let i = 0; i < 3; i++) kernel.emit(added(3, `10.96.0.${i}/32`));
     kernel.emit(deleted(3, '10.96.0.1/32'));
     kernel.emit({ kind: 'link', change: 'deleted', link: link(3, 'kube-ipvs0') });
-    expect([told, timers.count, kernel.reads]).toEqual([['gone 10.96.0.1', 'link-gone'], 0, 1]);
+    expect([told, timers.delaysMs.length, kernel.reads]).toEqual([['gone 10.96.0.1', 'link-gone'], 0, 1]);
   });
 
   it('misses nothing that happens during the first read', async () => {
@@ -164,7 +121,7 @@ describe('following addresses', () => {
   it('can be started again when its first read failed', async () => {
     const kernel = new StandIn();
     kernel.isFailing = true;
-    const addresses = new LocalAddresses(kernel, new StillTimers());
+    const addresses = new LocalAddresses(kernel, new FakeTimers());
     const listeners = { onChange() {}, onServiceLink() {}, onError() {} };
     await expect(addresses.follow(listeners)).rejects.toThrow('no');
     expect(kernel.isWatched).toBe(false);
@@ -183,7 +140,7 @@ describe('following addresses', () => {
     kernel.emit(deleted(3, '10.96.0.1/32'));
     kernel.lose();
     await timers.advance(5000);
-    expect([told, timers.count, kernel.reads, kernel.isWatched, kernel.isClosed]).toEqual([
+    expect([told, timers.delaysMs.length, kernel.reads, kernel.isWatched, kernel.isClosed]).toEqual([
       [],
       0,
       1,
@@ -302,7 +259,7 @@ describe('reading once', () => {
   it('gives each address once, without those of kube-ipvs0, and follows nothing', async () => {
     const kernel = new StandIn();
     kernel.addresses.push(on(2, '192.168.50.11/32'), on(3, '10.96.0.1/32'), on(2, '10.0.0.1/32'));
-    const addresses = new LocalAddresses(kernel, new StillTimers());
+    const addresses = new LocalAddresses(kernel, new FakeTimers());
     expect(await addresses.read()).toEqual(['10.0.0.1', '192.168.50.11']);
     expect([addresses.current(), kernel.isWatched]).toEqual([[], false]);
   });

@@ -1,44 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import { SyncLoop, type SyncReason, type Timers } from './sync-loop.ts';
-
-/** A clock that stands still until it is told to move. */
-class FakeTimers implements Timers {
-  private atMs = 0;
-  private readonly pending = new Map<object, { atMs: number; callback: () => void }>();
-
-  now(): number {
-    return this.atMs;
-  }
-
-  set(callback: () => void, delayMs: number): unknown {
-    const timer = {};
-    this.pending.set(timer, { atMs: this.atMs + delayMs, callback });
-    return timer;
-  }
-
-  clear(timer: unknown): void {
-    this.pending.delete(timer as object);
-  }
-
-  async advance(byMs: number): Promise<void> {
-    this.atMs += byMs;
-    for (const [timer, { atMs, callback }] of this.pending) {
-      if (atMs > this.atMs) continue;
-      this.pending.delete(timer);
-      callback();
-    }
-    await settle();
-  }
-
-  get delaysMs(): number[] {
-    return [...this.pending.values()].map(({ atMs }) => atMs - this.atMs);
-  }
-}
-
-/** Lets every promise that can go on do so. */
-function settle(): Promise<void> {
-  return new Promise((resolve) => setImmediate(resolve));
-}
+import { FakeTimers, settled } from '../../test/fake-timers.ts';
+import { SyncLoop, type SyncReason } from './sync-loop.ts';
 
 function makeLoop(minIntervalMs = 0) {
   const timers = new FakeTimers();
@@ -74,7 +36,7 @@ describe('SyncLoop', () => {
     loop.request();
     loop.request();
     open();
-    await settle();
+    await settled();
     expect(reasons).toEqual(['request', 'request']);
     open();
     await loop.idle();
@@ -136,16 +98,16 @@ describe('SyncLoop', () => {
       order.push(`more after ${reasons.length}`);
       return { needsRetry: false };
     });
-    await settle();
+    await settled();
     expect(order).toEqual([]);
     open();
-    await settle();
+    await settled();
     loop.request();
-    await settle();
+    await settled();
     expect([order, reasons.length]).toEqual([['work after 1'], 1]);
     endTask();
     await work;
-    await settle();
+    await settled();
     open();
     await second;
     await loop.idle();
@@ -176,7 +138,7 @@ describe('SyncLoop', () => {
     open();
     await stopped;
     loop.request();
-    await settle();
+    await settled();
     expect(reasons).toHaveLength(1);
   });
 });

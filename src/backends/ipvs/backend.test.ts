@@ -62,6 +62,22 @@ describe('the IPVS backend', () => {
     ]);
   });
 
+  it('programs critical Services completely before any other', async () => {
+    const { kernel, backend } = makeBackend();
+    const critical = {
+      ...plan('kubernetes', [{ address: '172.30.0.1', endpoints: ['192.168.0.9'] }]),
+      isCritical: true,
+    };
+    const others = Array.from({ length: 3 }, (_, i) =>
+      plan(`a${i}`, [{ address: `172.30.1.${i + 1}`, endpoints: ['10.0.0.9'] }]),
+    );
+    await backend.apply(change([...others, critical], true));
+    const writes = kernel.writes.filter((write) => /^(ADD|BIND|NEW)/.test(write));
+    const own = writes.map((write) => write.includes('172.30.0.1'));
+    expect(own.lastIndexOf(true)).toBe(own.indexOf(false) - 1);
+    expect(writes[own.lastIndexOf(true)]).toBe('BIND 172.30.0.1');
+  });
+
   it('sends a handful of messages and lists nothing when an endpoint is added', async () => {
     const others = Array.from({ length: 200 }, (_, i) =>
       plan(`s${i}`, [{ address: `172.30.1.${i + 1}`, endpoints: ['10.0.0.9'] }]),

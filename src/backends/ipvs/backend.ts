@@ -14,15 +14,13 @@ import type { Problem } from '../../model/problem.ts';
 import type { NodeOptions, ServicePlan } from '../../plan/plan.ts';
 import type { ApplyReport, Backend, Capability, PlanChange } from '../backend.ts';
 import { Adoption } from './adoption.ts';
-import { sortServices } from './closed-to-node.ts';
-import type { AddressService, DesiredVirtualServer } from './desired.ts';
+import type { DesiredVirtualServer } from './desired.ts';
 import type { FailedOperation } from './failures.ts';
 import { isAddressService } from './observe.ts';
 import type { IpvsKernelPort } from './port.ts';
 import { renderService } from './render.ts';
 import type { Repair } from './repairs.ts';
-import { Rules, type WantedRules } from './rules.ts';
-import type { SetName } from './sets.ts';
+import { RuleKeeper } from './rule-keeper.ts';
 import type { IpvsSettings } from './settings.ts';
 import { SwitchKeeper } from './switch-keeper.ts';
 import { applyTimeouts, reportSwitches, type SwitchFacts, type SwitchState } from './switches.ts';
@@ -42,7 +40,7 @@ export class IpvsBackend implements Backend {
   private readonly table = new Table();
   private readonly writer: Writer;
   private readonly switches: SwitchKeeper;
-  private readonly rules: ReadonlyMap<Family, Rules>;
+  private readonly rules: RuleKeeper;
   private readonly families: readonly Family[];
   private node: NodeOptions | null = null;
   private areSwitchesDue = true;
@@ -58,8 +56,8 @@ export class IpvsBackend implements Backend {
     this.port = port;
     this.families = families;
     this.settings = settings;
-    this.rules = new Map(families.map((family) => [family, new Rules(port, family)]));
     this.writer = new Writer(port, this.table, families, () => this.settings);
+    this.rules = new RuleKeeper(port, this.table, this.writer, families);
     this.switches = new SwitchKeeper(
       port,
       this.table,
@@ -72,7 +70,7 @@ export class IpvsBackend implements Backend {
       families,
       table: this.table,
       writer: this.writer,
-      rules: this.rules,
+      rules: this.rules.rules,
       onRepair: options.onRepair ?? (() => {}),
     });
   }
@@ -99,15 +97,17 @@ export class IpvsBackend implements Backend {
     const startMs = this.settings.now();
     if (this.node === null && this.adoption === null) {
       if (!change.isComplete) throw new Error('the first apply must be complete');
-      for (const rules of this.rules.values()) rules.load();
+      this.rules.load();
       this.adoption = await Adoption.begin(this.port, this.table, this.families);
     }
     this.node = change.node;
     let operations = await this.applySettings();
     if (this.adoption !== null) operations += await this.adoption.createContainers();
-    const keys = await this.render(change);
-    operations += await this.ensureRules(keys);
-    operations += await this.writer.write(keys, { present: this.adoption?.state ?? null });
+    const { critical, others } = await this.render(change);
+    operations += await this.ensureRules([...critical, ...others]);
+    // Apart, so that they are complete before anything else begins.
+    for (const keys of [critical, others])
+      operations += await this.writer.write(keys, { present: this.adoption?.state ?? null });
     if (change.isComplete && this.adoption !== null) {
       const { adoption } = this;
       this.adoption = null;
@@ -123,6 +123,7 @@ export class IpvsBackend implements Backend {
     const retried = [...new Set(keys)];
     let operations = 0;
     for (const key of retried) await this.reread(key);
+    this.rules.forgetRefusals();
     operations += await this.ensureRules(retried);
     for (const key of retried) failures.forget(key);
     const unwanted = failures.leftovers.take(ledger);
@@ -184,8 +185,10 @@ export class IpvsBackend implements Backend {
     return [...this.table.foreign.keys()].sort();
   }
 
-  /** Renders what changed and settles who owns what; returns the Services to write, in order. */
-  private async render(change: PlanChange): Promise<ServiceKey[]> {
+  /** Renders what changed and settles who owns what; returns the Services to write, in order: the critical ones before all others. */
+  private async render(
+    change: PlanChange,
+  ): Promise<{ readonly critical: readonly ServiceKey[]; readonly others: readonly ServiceKey[] }> {
     const critical: ServiceKey[] = [];
     const present: ServiceKey[] = [];
     const gone: ServiceKey[] = [];
@@ -202,9 +205,9 @@ export class IpvsBackend implements Backend {
       gone.push(key);
     }
     for (const key of gone) neighbours.delete(key);
-    const others = [...neighbours].filter((key) => !change.services.has(key));
+    const affected = [...neighbours].filter((key) => !change.services.has(key));
     // Gone ones last: what another Service takes over is changed in place instead of deleted and made again.
-    return critical.concat(present, others, gone);
+    return { critical, others: present.concat(affected, gone) };
   }
 
   /** Services of which a complete change says nothing; also what an apply that ended with an error had withdrawn only here. */
@@ -243,64 +246,10 @@ export class IpvsBackend implements Backend {
     }
   }
 
-  /**
-   * Rules for what the kernel has at present and for what the Services of `keys` will add. A family whose rules cannot be written is noted:
-   * what is open there stays open and is kept up to date, nothing new opens.
-   */
   private async ensureRules(keys: readonly ServiceKey[]): Promise<number> {
-    let operations = 0;
-    for (const [family, rules] of this.rules) {
-      const object = `rules ${family}`;
-      const { options, nonEmpty } = this.wantedRules(family, keys);
-      try {
-        if ((await rules.ensure(options, nonEmpty)) !== '') operations++;
-        this.writer.familiesWithoutRules.delete(family);
-        this.table.failures.settleNode(object);
-      } catch (error) {
-        if (!(error instanceof PointsmanError)) throw error;
-        this.writer.familiesWithoutRules.add(family);
-        this.table.failures.noteNode(object, error);
-      }
-    }
-    return operations;
-  }
-
-  private wantedRules(
-    family: Family,
-    keys: readonly ServiceKey[],
-  ): { options: WantedRules; nonEmpty: ReadonlySet<SetName> } {
-    if (this.node === null) throw new Error('there are no rules without a node');
-    const { desired, failures, kept, ledger } = this.table;
-    const nonEmpty = ledger.nonEmptySets(family);
-    const closed = ledger.closedToNode(family);
-    const coming: AddressService[] = [];
-    for (const key of keys) {
-      const service = desired.get(key);
-      for (const member of service?.members ?? []) if (member.family === family) nonEmpty.add(member.set);
-      for (const virtualServer of service?.virtualServers ?? []) {
-        if (virtualServer.service.family !== family) continue;
-        for (const { set } of virtualServer.members) nonEmpty.add(set);
-        if (virtualServer.isClosedToNode) coming.push(virtualServer.service);
-      }
-    }
-    for (const member of this.adoption?.filledSets() ?? [])
-      if (member.family === family) nonEmpty.add(member.set);
-    for (const member of kept.values()) if (member.family === family) nonEmpty.add(member.set);
-    // What could not be removed is still guarded.
-    for (const member of failures.leftovers.members.values())
-      if (member.family === family) nonEmpty.add(member.set);
-    const { masqueradeAll, localDetector } = this.node;
+    if (this.node === null) return 0;
     const { masqueradeMark } = this.settings;
-    const known = new Set(closed.map(({ address, protocol, port }) => `${address} ${protocol} ${port}`));
-    const more = coming.filter(({ address, protocol, port }) => !known.has(`${address} ${protocol} ${port}`));
-    return {
-      options: {
-        masqueradeMark,
-        masqueradeAll,
-        localDetector,
-        closedToNode: more.length === 0 ? closed : sortServices([...closed, ...more]),
-      },
-      nonEmpty,
-    };
+    const filled = this.adoption?.filledSets() ?? [];
+    return this.rules.ensure(keys, { node: this.node, masqueradeMark, filled: [...filled] });
   }
 }

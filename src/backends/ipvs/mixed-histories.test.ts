@@ -3,6 +3,7 @@
 
 import fc from 'fast-check';
 import { expect, it } from 'vitest';
+import { addFault, clearFaults, INTERFERENCES, interfere } from '../../../test/ipvs-misfortunes.ts';
 import { FakeIpvsKernel } from '../../../test/fake-ipvs-kernel.ts';
 import { change, makeBackend } from '../../../test/ipvs-plans.ts';
 import { frontends, unmasqueraded } from '../../../test/ipvs-services.ts';
@@ -63,20 +64,7 @@ const fault = fc.record({
   skip: fc.nat({ max: 4 }),
   times: fc.integer({ min: 1, max: 3 }),
 });
-const interference = fc.record({
-  what: fc.constantFrom(
-    'service',
-    'settings',
-    'server',
-    'weight',
-    'member',
-    'set',
-    'address',
-    'link',
-    'rule',
-  ),
-  which: fc.nat({ max: 50 }),
-});
+const interference = fc.record({ what: fc.constantFrom(...INTERFERENCES), which: fc.nat() });
 const step = fc.record({
   services: fc.array(service, { maxLength: 2 }),
   fault: fc.option(fault),
@@ -84,37 +72,6 @@ const step = fc.record({
   slices: fc.nat({ max: 60 }),
   isRestart: fc.nat({ max: 4 }).map((value) => value === 0),
 });
-
-function addFault(
-  kernel: FakeIpvsKernel,
-  { verb, skip, times }: { verb: string; skip: number; times: number },
-): void {
-  if (verb === 'lost answer') kernel.losesNextAnswer = true;
-  else kernel.faults.push({ matches: (write) => write.startsWith(verb), errno: 'ENOMEM', times, skip });
-}
-
-function interfere(kernel: FakeIpvsKernel, what: string, which: number): void {
-  const pick = <T>(all: Iterable<T>): T | undefined => {
-    const list = [...all];
-    return list[which % Math.max(1, list.length)];
-  };
-  const found = pick(kernel.table.values());
-  const server = pick(found?.destinations ?? []);
-  const set = pick(kernel.sets);
-  if (what === 'service') kernel.table.delete(pick(kernel.table.keys()) ?? '');
-  else if (what === 'settings' && found !== undefined) found.service = { ...found.service, scheduler: 'wlc' };
-  else if (what === 'server' && server !== undefined) found?.destinations.delete(server[0]);
-  else if (what === 'weight' && server !== undefined)
-    found?.destinations.set(server[0], { ...server[1], weight: 0 });
-  else if (what === 'member') set?.[1].clear();
-  else if (what === 'set' && set !== undefined) {
-    kernel.sets.delete(set[0]);
-    kernel.headers.delete(set[0]);
-  } else if (what === 'address') kernel.addresses?.clear();
-  else if (what === 'link') kernel.addresses = null;
-  else if (what === 'rule')
-    kernel.changeRules('IPv4', which % 2 === 0 ? 'nat' : 'filter', (chains) => pick(chains.values())?.pop());
-}
 
 async function settle(backend: IpvsBackend): Promise<void> {
   let report = backend.currentReport();
@@ -170,8 +127,7 @@ it('masquerades what goes elsewhere after every write, whatever is refused, also
         if (broken !== null) addFault(kernel, broken);
         await apply(backend, plans, services, isRestart);
         await settle(backend);
-        kernel.faults.length = 0;
-        kernel.losesNextAnswer = false;
+        clearFaults(kernel);
       }
       expect(kernel.dump()).toBe(await fresh(plans));
     }),
@@ -229,8 +185,7 @@ it('repairs nothing where nobody interferes, whatever is refused and however unt
         for (let slice = 0; slice < slices; slice++) await backend.verifier.checkSlice().catch(() => {});
         await backend.verifier.checkContainers();
         expect(backend.verifier.repairs.last(), kernel.writes.slice(-12).join('\n')).toEqual([]);
-        kernel.faults.length = 0;
-        kernel.losesNextAnswer = false;
+        clearFaults(kernel);
         if (slices % 2 === 0) await settle(backend);
       }
     }),

@@ -1,7 +1,7 @@
 // Writes Services to the kernel, a few at a time, and keeps the table true to what the kernel answered. A refused operation stops nothing
 // else: its Service is noted as failed, and what could not be removed as left over.
 
-import { PointsmanError } from '../../model/errors.ts';
+import { errorLine, PointsmanError } from '../../model/errors.ts';
 import { cidrContains, type Family, type IpAddress } from '../../model/ip.ts';
 import type { ServiceKey } from '../../model/names.ts';
 import { formatServiceKey } from '../../kernel/ipvs-codec.ts';
@@ -42,6 +42,8 @@ export interface PresentState {
 export class Writer {
   /** Families whose rules could not be written: nothing new opens there. */
   readonly familiesWithoutRules = new Set<Family>();
+  /** Families in which processes of this node cannot be kept from a virtual server, and why. */
+  readonly familiesOpenToNode = new Map<Family, unknown>();
   private readonly port: IpvsKernelPort;
   private readonly table: Table;
   private readonly settings: () => IpvsSettings;
@@ -216,25 +218,35 @@ export class Writer {
   /** Without its rules a new frontend would answer whoever it should not, and masquerade nobody. */
   private shutWithoutRules(wanted: readonly DesiredVirtualServer[]): Set<string> {
     const shut = new Set<string>();
-    if (this.familiesWithoutRules.size === 0) return shut;
-    for (const { id, service } of wanted)
-      if (this.familiesWithoutRules.has(service.family) && !this.table.applied.has(id)) shut.add(id);
+    if (this.familiesWithoutRules.size + this.familiesOpenToNode.size === 0) return shut;
+    for (const { id, service, isClosedToNode } of wanted) {
+      const isWithoutRules =
+        this.familiesWithoutRules.has(service.family) ||
+        (isClosedToNode && this.familiesOpenToNode.has(service.family));
+      if (isWithoutRules && !this.table.applied.has(id)) shut.add(id);
+    }
     return shut;
   }
 
+  /** Says what was not opened, and what is open to whom it should not be. */
   private noteShut(keys: readonly ServiceKey[], shut: ReadonlySet<string>): void {
-    if (shut.size === 0) return;
+    if (shut.size + this.familiesOpenToNode.size === 0) return;
     for (const key of keys) {
-      for (const { id, service } of this.table.ledger.effectiveOf(key).virtualServers)
-        if (shut.has(id))
-          this.table.failures.noteRefusal(
-            key,
-            id,
-            new PointsmanError(
-              'TOOL_FAILED',
-              `not opened, because the rules of family ${service.family} cannot be written`,
-            ),
-          );
+      for (const { id, service, isClosedToNode } of this.table.ledger.effectiveOf(key).virtualServers) {
+        const error = isClosedToNode ? this.familiesOpenToNode.get(service.family) : undefined;
+        const isShut = shut.has(id);
+        if (error === undefined && !isShut) continue;
+        const what = isShut ? 'not opened' : 'processes of this node can use it';
+        const why =
+          error === undefined
+            ? `the rules of family ${service.family} cannot be written`
+            : `source ranges without this node need the kernel's match "ipvs" (module xt_ipvs): ${errorLine(error)}`;
+        this.table.failures.noteRefusal(
+          key,
+          id,
+          new PointsmanError('TOOL_FAILED', `${what}, because ${why}`),
+        );
+      }
     }
   }
 

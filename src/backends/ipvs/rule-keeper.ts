@@ -1,0 +1,133 @@
+// Keeps the rules of both families as the table wants them: for what the kernel has at present and for what is about to come.
+// Rules that cannot be written stop only what would be unsafe without them:
+//  - a family's rules as a whole: nothing new opens in the family;
+//  - the rules that keep processes of this node from a virtual server (they need the kernel's match "ipvs"): the virtual servers of whom
+//    they speak stay shut, and all other rules are written without them.
+
+import { PointsmanError } from '../../model/errors.ts';
+import type { Family } from '../../model/ip.ts';
+import type { ServiceKey } from '../../model/names.ts';
+import type { NodeOptions } from '../../plan/plan.ts';
+import { sortServices } from './closed-to-node.ts';
+import type { AddressService, DesiredMember } from './desired.ts';
+import type { IpvsKernelPort } from './port.ts';
+import { Rules, type WantedRules } from './rules.ts';
+import type { SetName } from './sets.ts';
+import type { Table } from './table.ts';
+import type { Writer } from './writer.ts';
+
+/** What the rules depend on, beside the table. */
+export interface RuleFacts {
+  readonly node: NodeOptions;
+  readonly masqueradeMark: number;
+  /** Members that the kernel has and the table does not know yet. */
+  readonly filled: Iterable<DesiredMember>;
+}
+
+const NOBODY: readonly AddressService[] = Object.freeze([]);
+
+export class RuleKeeper {
+  readonly rules: ReadonlyMap<Family, Rules>;
+  private readonly table: Table;
+  private readonly writer: Writer;
+  /** Families that have had rules for processes of this node: then it is not the kernel that lacks the match. */
+  private readonly haveNodeRules = new Set<Family>();
+  /** By family, for which virtual servers those rules were refused last: not to be tried again at each change. */
+  private readonly refusedFor = new Map<Family, readonly AddressService[]>();
+
+  constructor(port: IpvsKernelPort, table: Table, writer: Writer, families: readonly Family[]) {
+    this.table = table;
+    this.writer = writer;
+    this.rules = new Map(families.map((family) => [family, new Rules(port, family)]));
+  }
+
+  /** Starts reading the kernel's rules, so that it goes on beside other work. */
+  load(): void {
+    for (const rules of this.rules.values()) rules.load();
+  }
+
+  /** What was refused is tried again at the next `ensure`. */
+  forgetRefusals(): void {
+    this.refusedFor.clear();
+  }
+
+  /** Rules for what is there and for what the Services of `keys` will add; returns how many families were written. */
+  async ensure(keys: readonly ServiceKey[], facts: RuleFacts): Promise<number> {
+    let written = 0;
+    for (const [family, rules] of this.rules) {
+      const { options, nonEmpty } = this.wanted(family, keys, facts);
+      try {
+        if (await this.ensureFamily(family, rules, options, nonEmpty)) written++;
+        this.writer.familiesWithoutRules.delete(family);
+        this.table.failures.settleNode(`rules ${family}`);
+      } catch (error) {
+        if (!(error instanceof PointsmanError)) throw error;
+        this.writer.familiesWithoutRules.add(family);
+        this.table.failures.noteNode(`rules ${family}`, error);
+      }
+    }
+    return written;
+  }
+
+  private async ensureFamily(
+    family: Family,
+    rules: Rules,
+    options: WantedRules,
+    nonEmpty: ReadonlySet<SetName>,
+  ): Promise<boolean> {
+    const closed = options.closedToNode as readonly AddressService[];
+    const { familiesOpenToNode } = this.writer;
+    if (this.refusedFor.get(family) !== closed) {
+      try {
+        const text = await rules.ensure(options, nonEmpty);
+        if (closed.length > 0) this.haveNodeRules.add(family);
+        familiesOpenToNode.delete(family);
+        this.refusedFor.delete(family);
+        return text !== '';
+      } catch (error) {
+        if (!(error instanceof PointsmanError)) throw error;
+        if (closed.length === 0 || this.haveNodeRules.has(family)) throw error;
+        familiesOpenToNode.set(family, error);
+        this.refusedFor.set(family, closed);
+      }
+    }
+    return (await rules.ensure({ ...options, closedToNode: NOBODY }, nonEmpty)) !== '';
+  }
+
+  private wanted(
+    family: Family,
+    keys: readonly ServiceKey[],
+    { node, masqueradeMark, filled }: RuleFacts,
+  ): { readonly options: WantedRules; readonly nonEmpty: ReadonlySet<SetName> } {
+    const { desired, failures, kept, ledger } = this.table;
+    const nonEmpty = ledger.nonEmptySets(family);
+    const coming: AddressService[] = [];
+    for (const key of keys) {
+      const service = desired.get(key);
+      for (const member of service?.members ?? []) if (member.family === family) nonEmpty.add(member.set);
+      for (const virtualServer of service?.virtualServers ?? []) {
+        if (virtualServer.service.family !== family) continue;
+        for (const { set } of virtualServer.members) nonEmpty.add(set);
+        if (virtualServer.isClosedToNode) coming.push(virtualServer.service);
+      }
+    }
+    // Also what others have there, and what could not be removed: it is still guarded.
+    for (const members of [filled, kept.values(), failures.leftovers.members.values()])
+      for (const member of members) if (member.family === family) nonEmpty.add(member.set);
+    const { masqueradeAll, localDetector } = node;
+    const closedToNode = withComing(ledger.closedToNode(family), coming);
+    return { options: { masqueradeMark, masqueradeAll, localDetector, closedToNode }, nonEmpty };
+  }
+}
+
+/** Both, sorted; the same object as `closed` when nothing comes that is not in it. */
+function withComing(
+  closed: readonly AddressService[],
+  coming: readonly AddressService[],
+): readonly AddressService[] {
+  if (coming.length === 0) return closed;
+  const idOf = ({ address, protocol, port }: AddressService): string => `${address} ${protocol} ${port}`;
+  const known = new Set(closed.map(idOf));
+  const more = coming.filter((each) => !known.has(idOf(each)));
+  return more.length === 0 ? closed : sortServices([...closed, ...more]);
+}
