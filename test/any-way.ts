@@ -61,7 +61,7 @@ function start(first: NodeOptions) {
     agent,
     backend,
     plans: (options: NodeOptions): Restrictions =>
-      restrictionsOf(compile(agent.snapshot, options).services.values()),
+      restrictionsOf(compile(agent.snapshot, options).services.values(), options),
     /** As after a comparison that left something undone. */
     retry: async (): Promise<void> => {
       let needsRetry = agent.noteReport(backend.currentReport());

@@ -6,7 +6,8 @@ import { formatMember } from '../src/kernel/ipset-codec.ts';
 import { PROTOCOL_NUMBER } from '../src/kernel/ipvs-codec.ts';
 import { formatEndpoint } from '../src/model/endpoints.ts';
 import type { Family } from '../src/model/ip.ts';
-import type { ServicePlan } from '../src/plan/plan.ts';
+import { addressesOf } from '../src/plan/ownership.ts';
+import type { NodeOptions, ServicePlan } from '../src/plan/plan.ts';
 import type { FakeIpvsKernel } from './fake-ipvs-kernel.ts';
 
 const FAMILIES: readonly Family[] = ['IPv4', 'IPv6'];
@@ -17,17 +18,18 @@ const PASSES = [
   'KUBE-LOAD-BALANCER',
 ] as const;
 
-/** Load-balancer portals ("198.51.100.1,tcp:80") with the sources that may use them; null = everybody. */
+/** Portals ("198.51.100.1,tcp:80") with the sources that may use them; null = everybody. */
 export type Restrictions = ReadonlyMap<string, ReadonlySet<string> | null>;
 
-export function restrictionsOf(plans: Iterable<ServicePlan>): Restrictions {
+export function restrictionsOf(plans: Iterable<ServicePlan>, node: NodeOptions): Restrictions {
   const restrictions = new Map<string, ReadonlySet<string> | null>();
   for (const { virtualServers } of plans) {
-    for (const { kind, address, port, protocol, allowedSources } of virtualServers) {
-      if (address === null) continue;
-      const portal = formatMember({ address, port, protocol: PROTOCOL_NUMBER[protocol] });
+    for (const virtualServer of virtualServers) {
+      const { kind, port, protocol, allowedSources } = virtualServer;
       const isRestricted = kind === 'LoadBalancerIP' && allowedSources !== null;
-      restrictions.set(portal, isRestricted ? new Set(allowedSources.cidrs.map(withoutFullPrefix)) : null);
+      const allowed = isRestricted ? new Set(allowedSources.cidrs.map(withoutFullPrefix)) : null;
+      for (const address of addressesOf(virtualServer, node))
+        restrictions.set(formatMember({ address, port, protocol: PROTOCOL_NUMBER[protocol] }), allowed);
     }
   }
   return restrictions;
