@@ -5,8 +5,9 @@ import { request } from 'node:http';
 import { fileURLToPath } from 'node:url';
 
 const POINTSMAN = fileURLToPath(new URL('../bin/pointsman', import.meta.url));
-const SOCKET = '/run/pointsman/agent.sock';
 const POLL_MS = 50;
+/** Where the agent listens unless told otherwise. */
+export const AGENT_SOCKET = '/run/pointsman/agent.sock';
 
 /** What a finished command gave. */
 export interface CommandResult {
@@ -44,6 +45,7 @@ export interface StatusView {
     }[];
   }[];
   readonly foreignVirtualServers: readonly string[];
+  readonly repairs: { readonly total: number };
   readonly problems: readonly {
     readonly object: string;
     readonly reason: string;
@@ -92,7 +94,7 @@ export class AgentProcess {
 
 function askStatus(): Promise<StatusView | null> {
   return new Promise((resolve) => {
-    const asked = request({ socketPath: SOCKET, path: '/status', timeout: 5000 }, (response) => {
+    const asked = request({ socketPath: AGENT_SOCKET, path: '/status', timeout: 5000 }, (response) => {
       let text = '';
       response.on('data', (chunk: Buffer) => (text += chunk.toString()));
       response.on('end', () =>

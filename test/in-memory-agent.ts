@@ -1,25 +1,11 @@
 // An agent on the fake kernel, with the log as text: for tests that need all parts between objects and kernel but no kernel.
 
-import { readdirSync, readFileSync } from 'node:fs';
-import { join } from 'node:path';
-import { parseAllDocuments } from 'yaml';
 import { IpvsBackend } from '../src/backends/ipvs/backend.ts';
 import type { IpvsKernelPort } from '../src/backends/ipvs/port.ts';
 import { Agent } from '../src/daemon/agent.ts';
 import { openLog } from '../src/daemon/log.ts';
-import type { ClusterEvent, ClusterObject } from '../src/model/objects.ts';
+import type { ClusterEvent } from '../src/model/objects.ts';
 import type { NodeOptions } from '../src/plan/plan.ts';
-
-/** The objects of a folder's *.yaml files as events, in the order of file names. */
-export function readManifests(folder: string): ClusterEvent[] {
-  const files = readdirSync(folder).filter((file) => file.endsWith('.yaml'));
-  return files.sort().flatMap((file) =>
-    parseAllDocuments(readFileSync(join(folder, file), 'utf8')).map((document): ClusterEvent => ({
-      type: 'apply',
-      object: document.toJS() as ClusterObject,
-    })),
-  );
-}
 
 /** What startAgent made. */
 export interface StartedAgent {

@@ -112,7 +112,7 @@ export const SERVICES = {
 export type ServiceName = keyof typeof SERVICES;
 
 /** TCP 30100, UDP 30101, SCTP 30102 for Service number 10; ten further for the next. */
-export function nodePortOf(service: ServiceName, protocol: Protocol): number {
+function nodePortOf(service: ServiceName, protocol: Protocol): number {
   return 30_100 + (SERVICES[service].number - 10) * 10 + PROTOCOLS.indexOf(protocol);
 }
 

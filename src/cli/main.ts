@@ -2,6 +2,7 @@
 // Exit codes: 0 good, 1 failed, 2 usage or configuration, 3 precondition missing, 4 changes pending (plan --detailed-exitcode).
 
 import { Command, CommanderError, Option } from 'commander';
+import { AGENT_SOCKET } from '../http/agent-socket-path.ts';
 import { errorLine, PointsmanError } from '../model/errors.ts';
 import { EXIT, exitCodeOf } from './exit-codes.ts';
 import { VERSION } from './version.ts';
@@ -11,7 +12,7 @@ const outputOption = (): Option =>
     .choices(['text', 'json'])
     .default('text');
 const socketOption = (): Option =>
-  new Option('--socket <path>', 'unix socket of the agent').default('/run/pointsman/agent.sock');
+  new Option('--socket <path>', 'unix socket of the agent').default(AGENT_SOCKET);
 
 function makeProgram(): Command {
   const program = new Command('pointsman')

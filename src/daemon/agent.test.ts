@@ -223,3 +223,55 @@ describe('the agent', () => {
     expect(warnings()).toBe(1);
   });
 });
+
+describe('what is known and not in the kernel yet', () => {
+  it('counts while a sync writes it', async () => {
+    const kernel = new FakeIpvsKernel();
+    const { agent } = startAgent(kernel, NODE, WEB);
+    await agent.sync('request');
+    let open = (): void => {};
+    const gate = new Promise<void>((resolve) => (open = resolve));
+    const apply = kernel.applyIpvs.bind(kernel);
+    kernel.applyIpvs = async (operations) => {
+      await gate;
+      return apply(operations);
+    };
+    agent.onEvents([service('other', '172.30.0.42')]);
+    const sync = agent.sync('request');
+    expect(agent.status).toMatchObject({ pendingServices: 1, isPending: true });
+    open();
+    await sync;
+    expect(agent.status).toMatchObject({ pendingServices: 0, isPending: false });
+  });
+
+  it('may be a fact of the node alone', async () => {
+    const { agent } = startAgent(new FakeIpvsKernel(), NODE, WEB);
+    await agent.sync('request');
+    agent.setNode({ ...NODE, nodePortAddresses: [address('192.168.0.3')] });
+    expect(agent.status).toMatchObject({ pendingServices: 0, isPending: true });
+  });
+});
+
+it('asks for the next retry although a sync between had nothing to do', async () => {
+  const kernel = new FakeIpvsKernel();
+  kernel.faults.push({ matches: (write) => write.startsWith('NEW_DEST'), errno: 'ENOMEM', times: 99 });
+  const { agent } = startAgent(kernel, NODE, WEB);
+  expect(await agent.sync('request')).toEqual({ needsRetry: true });
+  expect(await agent.sync('request')).toEqual({ needsRetry: true });
+});
+
+it('hands over nothing for one more address of the machine on which nobody answers', async () => {
+  const { agent, backend } = startAgent(new FakeIpvsKernel(), NODE, [...WEB, NODE_PORT]);
+  await agent.sync('request');
+  const handed: number[] = [];
+  const apply = backend.apply.bind(backend);
+  backend.apply = (change) => {
+    handed.push(change.services.size);
+    return apply(change);
+  };
+  agent.setNode({ ...NODE, localAddresses: [address('172.16.0.1')] });
+  await agent.sync('request');
+  agent.setNode({ ...NODE, localAddresses: [address('172.16.0.1')], nodePortAddresses: [] });
+  await agent.sync('request');
+  expect(handed).toEqual([0, 1]);
+});

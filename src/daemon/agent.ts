@@ -7,7 +7,7 @@ import type { ServiceKey } from '../model/names.ts';
 import type { ClusterEvent } from '../model/objects.ts';
 import { formatProblem, type Problem } from '../model/problem.ts';
 import { Snapshot } from '../model/snapshot.ts';
-import { sameButAddresses, sameNodeOptions } from '../plan/node-options.ts';
+import { ownAddressesChanged, sameButAddresses, sameNodeOptions } from '../plan/node-options.ts';
 import type { NodeOptions, ServicePlan } from '../plan/plan.ts';
 import { Planner } from '../plan/planner.ts';
 import type { Log } from './log.ts';
@@ -28,7 +28,10 @@ export interface SyncStatus {
   readonly lastReport: ApplyReport | null;
   /** The error that stopped the last sync as a whole, '' when it went through. */
   readonly lastError: string;
+  /** Services with changes that are not in the kernel yet, those of a sync that goes on included. */
   readonly pendingServices: number;
+  /** True when anything known is not in the kernel yet: Services, settings, facts of the node. */
+  readonly isPending: boolean;
 }
 
 /** The clock is asked this often, not at each Service. */
@@ -44,6 +47,9 @@ export class Agent {
   private isComplete = false;
   private isReady = false;
   private readonly dirty = new Set<ServiceKey>();
+  /** Services that a sync has taken in hand and not finished. */
+  private inHand = 0;
+  private isApplying = false;
   private readonly logged = new Set<string>();
   private syncs = 0;
   private lastReport: ApplyReport | null = null;
@@ -99,7 +105,8 @@ export class Agent {
       syncs: this.syncs,
       lastReport: this.lastReport,
       lastError: this.lastError,
-      pendingServices: this.dirty.size,
+      pendingServices: this.dirty.size + this.inHand,
+      isPending: this.isNodeDirty || this.isSettingsDirty || this.isApplying || this.dirty.size > 0,
     };
   }
 
@@ -108,7 +115,8 @@ export class Agent {
     if (!this.isReady) return { needsRetry: false };
     try {
       const report = await this.applyChanges(reason);
-      if (report === null) return { needsRetry: false };
+      // What failed before is still to be tried again.
+      if (report === null) return { needsRetry: this.lastReport !== null && hasFailures(this.lastReport) };
       this.syncs++;
       this.lastReport = report;
       this.lastError = '';
@@ -135,14 +143,26 @@ export class Agent {
     const isRetrying = reason === 'retry' && this.lastReport !== null && hasFailures(this.lastReport);
     let report = isRetrying ? await this.options.backend.retry(this.lastReport?.failed ?? []) : null;
     if (this.isNodeDirty || this.isSettingsDirty || this.dirty.size > 0) {
-      this.isSettingsDirty = false;
-      const services = await this.compileChanges();
-      const isComplete = !this.isComplete;
-      const applied = await this.options.backend.apply({ node: this.planner.node, services, isComplete });
-      this.isComplete = true;
+      const applied = await this.applyDirty();
       report = report === null ? applied : merge(report, applied);
     }
     return report;
+  }
+
+  private async applyDirty(): Promise<ApplyReport> {
+    this.inHand = this.dirty.size;
+    this.isApplying = true;
+    try {
+      this.isSettingsDirty = false;
+      const services = await this.compileChanges();
+      const isComplete = !this.isComplete;
+      const report = await this.options.backend.apply({ node: this.planner.node, services, isComplete });
+      this.isComplete = true;
+      return report;
+    } finally {
+      this.inHand = 0;
+      this.isApplying = false;
+    }
   }
 
   /** The plans to hand over: those that changed, or all when the backend must look at each again. */
@@ -154,8 +174,9 @@ export class Agent {
     const isWhole = !this.isComplete || (this.isNodeDirty && !isAddressesOnly);
     const concerned = new Set<ServiceKey>();
     if (this.isNodeDirty) {
+      const changed = isAddressesOnly ? ownAddressesChanged(this.planner.node, this.node) : null;
       this.planner.setNode(this.node);
-      if (isAddressesOnly) for (const key of this.planner.usersOfAddresses()) concerned.add(key);
+      if (isAddressesOnly) for (const key of this.planner.usersOfAddresses(changed)) concerned.add(key);
       else for (const key of this.snapshot.services()) keys.add(key);
       for (const key of concerned) keys.add(key);
     }

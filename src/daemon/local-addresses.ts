@@ -39,7 +39,7 @@ export interface AddressListeners {
 }
 
 /** This machine's links and addresses through rtnetlink, in this thread's network namespace. */
-export function kernelAddresses(): AddressSource {
+function kernelAddresses(): AddressSource {
   const client = RtnetlinkClient.open();
   return {
     async read() {

@@ -102,7 +102,7 @@ export interface ConnectionSource {
 
 /** Collects the facts; nothing is read from the kernel. */
 export function collectFacts(agent: Agent, backend: IpvsBackend): AgentFacts {
-  const { syncs, lastReport, lastError, pendingServices } = agent.status;
+  const { syncs, lastReport, lastError, pendingServices, isPending } = agent.status;
   let plannedServices = 0;
   for (const _ of agent.serviceKeys()) plannedServices++;
   return {
@@ -110,7 +110,7 @@ export function collectFacts(agent: Agent, backend: IpvsBackend): AgentFacts {
     mode: 'ipvs',
     scheduler: agent.nodeOptions.scheduler,
     syncs,
-    isSynced: lastReport !== null && !hasFailures(lastReport) && lastError === '' && pendingServices === 0,
+    isSynced: lastReport !== null && !hasFailures(lastReport) && lastError === '' && !isPending,
     lastSync:
       lastReport === null
         ? null

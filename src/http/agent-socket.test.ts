@@ -7,7 +7,7 @@ import { spawn } from 'node:child_process';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { PointsmanError } from '../model/errors.ts';
 import { agentRoutes } from './agent-routes.ts';
-import { AGENT_SOCKET, askAgent, serveAgentSocket, type Route } from './agent-socket.ts';
+import { askAgent, serveAgentSocket, type Route } from './agent-socket.ts';
 
 let folder = '';
 let path = '';
@@ -265,9 +265,5 @@ describe('the routes of the agent', () => {
       text: '# HELP pointsman_synced Synced.\n# TYPE pointsman_synced gauge\npointsman_synced 1\n',
       contentType: 'text/plain; version=0.0.4; charset=utf-8',
     });
-  });
-
-  it('are found by the command at the agent’s usual place', () => {
-    expect(AGENT_SOCKET).toBe('/run/pointsman/agent.sock');
   });
 });

@@ -6,9 +6,6 @@ import { createServer, request, type Server } from 'node:http';
 import { dirname } from 'node:path';
 import { PointsmanError, errorLine, hasCode } from '../model/errors.ts';
 
-/** Where the agent listens unless told otherwise. */
-export const AGENT_SOCKET = '/run/pointsman/agent.sock';
-
 const MAX_HEADER_BYTES = 8192;
 const MAX_CONNECTIONS = 16;
 const REQUEST_TIMEOUT_MS = 10_000;

@@ -21,7 +21,6 @@ import { AttributeTable, MessageWriter, protocolError, visitMessages, type Messa
 export const NLM_F_REQUEST = 1;
 export const NLM_F_ACK = 4;
 export const NLM_F_DUMP = 0x300;
-export const NLM_F_REPLACE = 0x100;
 export const NLM_F_EXCL = 0x200;
 export const NLM_F_CREATE = 0x400;
 const NLM_F_DUMP_INTR = 0x10;

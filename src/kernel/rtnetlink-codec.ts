@@ -31,8 +31,6 @@ const ROUTE = { DST: 1, OIF: 4, GATEWAY: 5, PRIORITY: 6, PREFSRC: 7, TABLE: 15 }
 
 /** IFF_UP */
 export const LINK_FLAG_UP = 1;
-/** IFF_LOOPBACK */
-export const LINK_FLAG_LOOPBACK = 8;
 /** IFA_F_*: how far an IPv6 address got with duplicate address detection. */
 export const ADDRESS_FLAG = { DAD_FAILED: 0x08, TENTATIVE: 0x40 } as const;
 /** RT_SCOPE_*: how far an address or route reaches. */

@@ -16,7 +16,7 @@ import {
 } from './rtnetlink-codec.ts';
 
 /** RTNLGRP_* */
-export const RTNETLINK_GROUPS = {
+const RTNETLINK_GROUPS = {
   LINK: 1,
   IPV4_IFADDR: 5,
   IPV4_ROUTE: 7,

@@ -16,7 +16,7 @@ const CILIUM = 'service.cilium.io/lb-algorithm';
 const CILIUM_WEIGHT = 'service.cilium.io/weight';
 
 const FIELD = (key: string): string => `metadata.annotations[${key}]`;
-const NOTHING: SchedulerWish = { scheduler: null, flags: null, flagsField: '' };
+const NOTHING: SchedulerWish = { scheduler: null, schedulerField: '', flags: null, flagsField: '' };
 
 function wishOf(annotations: unknown): { wish: SchedulerWish; lines: string[] } {
   const problems = new ProblemList('S');
@@ -35,7 +35,10 @@ function weightOf(annotations: unknown): { weight: SliceWeight | null; lines: st
 describe('the scheduler of a Service', () => {
   for (const key of [OURS, KUBE_ROUTER]) {
     test.each(SCHEDULERS)(`${key}: %s`, (scheduler) => {
-      expect(wishOf({ [key]: scheduler })).toEqual({ wish: { ...NOTHING, scheduler }, lines: [] });
+      expect(wishOf({ [key]: scheduler })).toEqual({
+        wish: { ...NOTHING, scheduler, schedulerField: FIELD(key) },
+        lines: [],
+      });
       expect(wishOf({ [key]: ` ${scheduler}\n` }).wish.scheduler).toBe(scheduler);
     });
     test.each([
@@ -70,7 +73,11 @@ describe('the scheduler of a Service', () => {
     ],
   ])(`${CILIUM}: %s becomes %s, and status says so`, (algorithm, scheduler, message) => {
     const problems = new ProblemList('S');
-    expect(readSchedulerWish({ [CILIUM]: algorithm }, problems)).toEqual({ ...NOTHING, scheduler });
+    expect(readSchedulerWish({ [CILIUM]: algorithm }, problems)).toEqual({
+      ...NOTHING,
+      scheduler,
+      schedulerField: FIELD(CILIUM),
+    });
     expect(problems.list()).toEqual([
       { object: 'S', field: FIELD(CILIUM), reason: 'Approximated', message, remedy: APPROXIMATED },
     ]);
@@ -89,14 +96,19 @@ describe('the scheduler of a Service', () => {
   );
 
   test.each([
-    ['ours before all others', { [CILIUM]: 'maglev', [KUBE_ROUTER]: 'lc', [OURS]: 'sed' }, 'sed'],
-    ["kube-router's before Cilium's", { [CILIUM]: 'maglev', [KUBE_ROUTER]: 'lc' }, 'lc'],
-    ['ours empty: as not given', { [OURS]: '', [KUBE_ROUTER]: 'lc' }, 'lc'],
-    ['ours null: as not given', { [OURS]: null, [KUBE_ROUTER]: 'lc' }, 'lc'],
-    ['all empty: nothing', { [OURS]: '', [KUBE_ROUTER]: '', [CILIUM]: '' }, null],
-    ['all null: nothing', { [OURS]: null, [KUBE_ROUTER]: null, [CILIUM]: null }, null],
-  ])('precedence: %s', (_row, annotations, scheduler) => {
-    expect(wishOf(annotations)).toEqual({ wish: { ...NOTHING, scheduler }, lines: [] });
+    [
+      'ours before all others',
+      { [CILIUM]: 'maglev', [KUBE_ROUTER]: 'lc', [OURS]: 'sed' },
+      'sed',
+      FIELD(OURS),
+    ],
+    ["kube-router's before Cilium's", { [CILIUM]: 'maglev', [KUBE_ROUTER]: 'lc' }, 'lc', FIELD(KUBE_ROUTER)],
+    ['ours empty: as not given', { [OURS]: '', [KUBE_ROUTER]: 'lc' }, 'lc', FIELD(KUBE_ROUTER)],
+    ['ours null: as not given', { [OURS]: null, [KUBE_ROUTER]: 'lc' }, 'lc', FIELD(KUBE_ROUTER)],
+    ['all empty: nothing', { [OURS]: '', [KUBE_ROUTER]: '', [CILIUM]: '' }, null, ''],
+    ['all null: nothing', { [OURS]: null, [KUBE_ROUTER]: null, [CILIUM]: null }, null, ''],
+  ])('precedence: %s', (_row, annotations, scheduler, schedulerField) => {
+    expect(wishOf(annotations)).toEqual({ wish: { ...NOTHING, scheduler, schedulerField }, lines: [] });
   });
 
   test('precedence: an unknown name under ours is not replaced by an alias', () => {
@@ -117,7 +129,7 @@ describe("the flags of a Service's scheduler", () => {
       ['flag-1,flag-1,flag-1,flag-1,flag-1,flag-1,flag-1,flag-3', ['flag-1', 'flag-3']],
     ])(`${key}: "%s"`, (text, flags) => {
       expect(wishOf({ [key]: text })).toEqual({
-        wish: { scheduler: null, flags, flagsField: FIELD(key) },
+        wish: { scheduler: null, schedulerField: '', flags, flagsField: FIELD(key) },
         lines: [],
       });
     });
@@ -147,12 +159,15 @@ describe("the flags of a Service's scheduler", () => {
     ],
     ['both empty: nothing', { [KUBE_ROUTER_FLAGS]: '', [OUR_FLAGS]: null }, null, ''],
   ])('precedence: %s', (_row, annotations, flags, flagsField) => {
-    expect(wishOf(annotations)).toEqual({ wish: { scheduler: null, flags, flagsField }, lines: [] });
+    expect(wishOf(annotations)).toEqual({
+      wish: { scheduler: null, schedulerField: '', flags, flagsField },
+      lines: [],
+    });
   });
 
   test('flags that are none leave the scheduler as it is asked', () => {
     const { wish, lines } = wishOf({ [OURS]: 'sh', [OUR_FLAGS]: 'x' });
-    expect(wish).toEqual({ ...NOTHING, scheduler: 'sh' });
+    expect(wish).toEqual({ ...NOTHING, scheduler: 'sh', schedulerField: FIELD(OURS) });
     expect(lines).toHaveLength(1);
   });
 });
@@ -227,7 +242,7 @@ describe('keys that begin with pointsman.dev/ and mean nothing are reported', ()
 
   test('a known one beside them counts', () => {
     const { wish, lines } = wishOf({ 'pointsman.dev/x': '1', [OURS]: 'mh', 'pointsman.dev/y': '2' });
-    expect(wish).toEqual({ ...NOTHING, scheduler: 'mh' });
+    expect(wish).toEqual({ ...NOTHING, scheduler: 'mh', schedulerField: FIELD(OURS) });
     expect(lines).toHaveLength(2);
   });
 });

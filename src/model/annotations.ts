@@ -39,6 +39,8 @@ const MAX_WEIGHT = 65_535;
 /** What the annotations of a Service ask of the scheduler; null = nothing, the node's setting counts. */
 export interface SchedulerWish {
   readonly scheduler: Scheduler | null;
+  /** The field that gave the scheduler, for problems; '' without one. */
+  readonly schedulerField: string;
   /** Without repetition, sorted; [] = expressly none. */
   readonly flags: readonly SchedulerFlagName[] | null;
   /** The field that gave the flags, for problems; '' without flags. */
@@ -53,19 +55,30 @@ export interface SliceWeight {
   readonly usual: 1 | 100;
 }
 
-const NO_WISH: SchedulerWish = Object.freeze({ scheduler: null, flags: null, flagsField: '' });
+const NO_WISH: SchedulerWish = Object.freeze({
+  scheduler: null,
+  schedulerField: '',
+  flags: null,
+  flagsField: '',
+});
 
 /** Reads what a Service asks of the scheduler. An unknown name is reported and read as not given. */
 export function readSchedulerWish(value: unknown, problems: ProblemList): SchedulerWish {
   const annotations = objectOf(value);
   if (annotations === null) return NO_WISH;
   reportUnknown(annotations, 'Service', problems);
+  const schedulerField = fieldOf(firstGiven(annotations, SCHEDULER) ?? CILIUM_ALGORITHM);
   const scheduler = readScheduler(annotations, problems);
   const flagsKey = firstGiven(annotations, SCHEDULER_FLAGS);
   const flagsField = flagsKey === null ? '' : fieldOf(flagsKey);
   const flags = flagsKey === null ? null : readFlags(annotations[flagsKey], flagsField, problems);
   if (scheduler === null && flags === null) return NO_WISH;
-  return { scheduler, flags, flagsField: flags === null ? '' : flagsField };
+  return {
+    scheduler,
+    schedulerField: scheduler === null ? '' : schedulerField,
+    flags,
+    flagsField: flags === null ? '' : flagsField,
+  };
 }
 
 function readScheduler(

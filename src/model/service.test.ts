@@ -39,7 +39,7 @@ const DEFAULTS = {
   isExternalLocal: false,
   isInternalLocal: false,
   healthCheckNodePort: 0,
-  schedulerWish: { scheduler: null, flags: null, flagsField: '' },
+  schedulerWish: { scheduler: null, schedulerField: '', flags: null, flagsField: '' },
 };
 
 describe('1.1 label and field filters: a Service yields nothing, without a problem', () => {

@@ -138,3 +138,17 @@ export function sameButAddresses(a: NodeOptions, b: NodeOptions): boolean {
   const { localAddresses, nodePortAddresses } = a;
   return sameNodeOptions(a, { ...b, localAddresses, nodePortAddresses });
 }
+
+/**
+ * Between two that differ in addresses only: those that came or went where just the node's own did, null where NodePorts answer on others (then all
+ * who use any may be concerned).
+ */
+export function ownAddressesChanged(before: NodeOptions, after: NodeOptions): ReadonlySet<IpAddress> | null {
+  const { nodePortAddresses } = before;
+  if (!sameNodeOptions({ ...after, nodePortAddresses }, after)) return null;
+  const [old, now] = [new Set(before.localAddresses), new Set(after.localAddresses)];
+  return new Set([
+    ...before.localAddresses.filter((each) => !now.has(each)),
+    ...after.localAddresses.filter((each) => !old.has(each)),
+  ]);
+}

@@ -5,7 +5,7 @@
 // Pure: no clock, no input or output; the caller decides when to give Node's loop a turn.
 
 import { isSameData } from '../model/equal.ts';
-import { compareText } from '../model/ip.ts';
+import { compareText, type IpAddress } from '../model/ip.ts';
 import type { ServiceKey } from '../model/names.ts';
 import type { Problem } from '../model/problem.ts';
 import type { Snapshot } from '../model/snapshot.ts';
@@ -89,12 +89,18 @@ export class Planner {
     return plan;
   }
 
-  /** The Services for which the addresses of the node matter: all but those that only have cluster IPs. Costs the table. */
-  *usersOfAddresses(): Generator<ServiceKey> {
+  /**
+   * The Services for which the addresses of the node matter: all but those that only have cluster IPs; with `changed`, those that have one of
+   * these addresses as their own. Costs the table.
+   */
+  *usersOfAddresses(changed: ReadonlySet<IpAddress> | null = null): Generator<ServiceKey> {
     for (const [key, plan] of this.plans) {
-      const compiled = this.contested.get(key) ?? plan;
-      if (compiled.healthCheck !== null || compiled.virtualServers.some(({ kind }) => kind !== 'ClusterIP'))
-        yield key;
+      const { healthCheck, virtualServers } = this.contested.get(key) ?? plan;
+      const isConcerned =
+        changed === null
+          ? healthCheck !== null || virtualServers.some(({ kind }) => kind !== 'ClusterIP')
+          : virtualServers.some(({ address }) => address !== null && changed.has(address));
+      if (isConcerned) yield key;
     }
   }
 

@@ -21,7 +21,10 @@ function scheduling(
 ): { text: string; problems: Problem[] } {
   const problems: Problem[] = [];
   const flagsField = wish.flags === undefined ? '' : FIELD;
-  const schedulerWish: SchedulerWish = { scheduler: null, flags: null, flagsField, ...wish };
+  const schedulerWish: SchedulerWish = {
+    ...{ scheduler: null, schedulerField: '', flags: null, flagsField },
+    ...wish,
+  };
   const { scheduler, schedulerFlags } = schedulingOf(
     { key, schedulerWish },
     { scheduler: nodeScheduler, missingSchedulers: ['twos'] },
@@ -29,6 +32,8 @@ function scheduling(
   );
   return { text: [scheduler, ...schedulerFlags].join(' '), problems };
 }
+
+const NO_WISH: SchedulerWish = { scheduler: null, schedulerField: '', flags: null, flagsField: '' };
 
 describe('the scheduler and its flags', () => {
   test.each<[string, Partial<SchedulerWish>, Scheduler, string]>([
@@ -55,17 +60,21 @@ describe('the scheduler and its flags', () => {
   });
 
   test("one that this kernel does not have is replaced by the node's, and reported", () => {
-    const { text, problems } = scheduling({ scheduler: 'twos' }, 'wrr');
+    const schedulerField = 'metadata.annotations[kube-router.io/service.scheduler]';
+    const { text, problems } = scheduling({ scheduler: 'twos', schedulerField }, 'wrr');
     expect(text).toBe('wrr');
     expect(problemLines(problems)).toEqual([
-      "Service default/web: metadata.annotations[pointsman.dev/scheduler]: this node's kernel has no scheduler twos; wrr is used; load the module ip_vs_twos on the node and restart the agent, or name another scheduler",
+      "Service default/web: metadata.annotations[kube-router.io/service.scheduler]: this node's kernel has no scheduler twos; wrr is used; load the module ip_vs_twos on the node and restart the agent, or name another scheduler",
     ]);
     expect(problems[0]?.reason).toBe('Approximated');
   });
 
   test('Services without flags share one list', () => {
     const listOf = (wish: Partial<SchedulerWish>): readonly string[] => {
-      const schedulerWish: SchedulerWish = { scheduler: null, flags: null, flagsField: '', ...wish };
+      const schedulerWish: SchedulerWish = {
+        ...{ scheduler: null, schedulerField: '', flags: null, flagsField: '' },
+        ...wish,
+      };
       return schedulingOf({ key, schedulerWish }, { scheduler: 'rr', missingSchedulers: [] }, [])
         .schedulerFlags;
     };
@@ -114,7 +123,7 @@ describe('weights that the scheduler does not look at', () => {
     }));
 
   test.each(['rr', 'lc', 'dh'] as const)('%s: different weights are reported', (scheduler) => {
-    const problem = unusedWeightsProblem({ key }, scheduler, endpoints(1, 2, 1));
+    const problem = unusedWeightsProblem({ key, schedulerWish: NO_WISH }, scheduler, endpoints(1, 2, 1));
     expect(problemLines([problem!])).toEqual([
       `Service default/web: metadata.annotations[pointsman.dev/scheduler]: its EndpointSlices have different weights, but scheduler ${scheduler} uses all endpoints alike; use wrr, wlc, sh or mh`,
     ]);
@@ -128,13 +137,15 @@ describe('weights that the scheduler does not look at', () => {
     ['0 beside one other weight: it takes no connections with any scheduler', [0, 7, 7]],
   ])('nothing is said: %s', (_row, weights) => {
     for (const scheduler of SCHEDULERS)
-      expect(unusedWeightsProblem({ key }, scheduler, endpoints(...weights))).toBeNull();
+      expect(
+        unusedWeightsProblem({ key, schedulerWish: NO_WISH }, scheduler, endpoints(...weights)),
+      ).toBeNull();
   });
 
   test.each(SCHEDULERS.filter((one) => !['rr', 'lc', 'dh'].includes(one)))(
     '%s looks at them',
     (scheduler) => {
-      expect(unusedWeightsProblem({ key }, scheduler, endpoints(1, 2))).toBeNull();
+      expect(unusedWeightsProblem({ key, schedulerWish: NO_WISH }, scheduler, endpoints(1, 2))).toBeNull();
     },
   );
 });

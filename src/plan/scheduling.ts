@@ -37,7 +37,7 @@ export function schedulingOf(
   if (isMissing) {
     problems.push({
       object: `Service ${key}`,
-      field: 'metadata.annotations[pointsman.dev/scheduler]',
+      field: schedulerWish.schedulerField,
       reason: 'Approximated',
       message: `this node's kernel has no scheduler ${wish}; ${scheduler} is used`,
       remedy: `load the module ip_vs_${wish} on the node and restart the agent, or name another scheduler`,
@@ -64,7 +64,7 @@ export function schedulingOf(
 
 /** What to tell whoever gave weights that the scheduler does not look at; null when there is nothing to say. */
 export function unusedWeightsProblem(
-  { key }: Pick<ServiceRecord, 'key'>,
+  { key, schedulerWish }: Pick<ServiceRecord, 'key' | 'schedulerWish'>,
   scheduler: Scheduler,
   endpoints: readonly Endpoint[],
 ): Problem | null {
@@ -73,7 +73,7 @@ export function unusedWeightsProblem(
   if (endpoints.every(({ weight }) => weight === 0 || weight === first)) return null;
   return {
     object: `Service ${key}`,
-    field: 'metadata.annotations[pointsman.dev/scheduler]',
+    field: schedulerWish.schedulerField || 'metadata.annotations[pointsman.dev/scheduler]',
     reason: 'Approximated',
     message: `its EndpointSlices have different weights, but scheduler ${scheduler} uses all endpoints alike`,
     remedy: 'use wrr, wlc, sh or mh',

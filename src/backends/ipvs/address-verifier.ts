@@ -47,8 +47,14 @@ export class AddressVerifier {
   async repairSuspects(): Promise<void> {
     if (this.areAllSuspect) {
       this.suspects.clear();
-      await this.checkAll();
+      // What happens while they are read makes them suspect again.
       this.areAllSuspect = false;
+      try {
+        await this.checkAll();
+      } catch (error) {
+        this.areAllSuspect = true;
+        throw error;
+      }
       return;
     }
     const { table, writer } = this.parts;
@@ -81,9 +87,11 @@ export class AddressVerifier {
   private async bind(addresses: readonly IpAddress[], isTold = true): Promise<void> {
     const { table, writer } = this.parts;
     for (const object of this.refused.splice(0)) table.failures.settleNode(object);
-    const guarded = addresses.filter((address) => !this.isUnguarded(address));
-    for (const address of addresses)
-      if (!guarded.includes(address)) this.refuseAddress(address, address, GUARD_REFUSED);
+    const guarded: IpAddress[] = [];
+    for (const address of addresses) {
+      if (this.isUnguarded(address)) this.refuseAddress(address, address, GUARD_REFUSED);
+      else guarded.push(address);
+    }
     if (guarded.length === 0) return;
     const delta = emptyDelta();
     for (const address of guarded) delta.addAddresses.add(address);

@@ -27,7 +27,7 @@ import { HASH_SIZE, kernelSetName, maxMembersOf, SETS, type SetName } from './se
 /** The dummy link that bears the Services' addresses; its name is kube-proxy's. */
 export const SERVICE_LINK = 'kube-ipvs0';
 /** The name of the copy while a set is replaced by a larger one. One that is there at any other time is a left-over, which nothing uses. */
-export const TEMPORARY_SET = 'POINTSMAN-TMP';
+const TEMPORARY_SET = 'POINTSMAN-TMP';
 
 /** How to open one; for benches and tests. */
 export interface KernelPortOptions {

@@ -103,8 +103,8 @@ export class ServerVerifier {
     if (owners.size > 0) await this.parts.writer.write([...owners]);
   }
 
-  /** Every real server with every field. */
-  async *checkRealServers(): AsyncGenerator<void> {
+  /** Every real server with every field. `onError` hears of what could not be read; the others are compared all the same. */
+  async *checkRealServers(onError: (error: unknown) => void): AsyncGenerator<void> {
     const { ledger } = this.parts.table;
     let read = 0;
     for (const key of [...ledger.keys()]) {
@@ -112,7 +112,11 @@ export class ServerVerifier {
       for (const virtualServer of state.virtualServers) {
         // The Service may have changed between two slices; its next turn is in the next cycle.
         if (ledger.effectiveOf(key) !== state) break;
-        await this.checkServersOf(key, virtualServer);
+        try {
+          await this.checkServersOf(key, virtualServer);
+        } catch (error) {
+          onError(error);
+        }
         if (++read % SERVERS_PER_SLICE === 0) yield;
       }
     }

@@ -7,6 +7,7 @@ import { formatServiceKey } from '../../kernel/ipvs-codec.ts';
 import { createSet } from './adoption.ts';
 import { makeMember, type DesiredMember, type DesiredVirtualServer } from './desired.ts';
 import { emptyDelta, type LedgerDelta } from './ledger.ts';
+import { FirstError } from './first-error.ts';
 import type { Repair, Repairs } from './repairs.ts';
 import { kernelSetName, SET_NAMES, SETS, type SetName } from './sets.ts';
 import type { VerifierParts } from './verifier.ts';
@@ -91,16 +92,22 @@ export class SetVerifier {
     return size;
   }
 
-  /** Compares sets member by member and puts right what differs; returns the names in the kernel of those that did. */
+  /**
+   * Compares sets member by member and puts right what differs; returns the names in the kernel of those that did. One that cannot be read keeps no
+   * other from being put right; the first such error is thrown at the end.
+   */
   async checkMembers(sets: readonly SetId[]): Promise<ReadonlySet<string>> {
     const found: Difference = { delta: emptyDelta(), repairs: new Map() };
     const different = new Set<string>();
-    for (const id of sets) {
-      const before = found.repairs.size;
-      if (!(await this.compare(id, found))) continue;
-      if (found.repairs.size > before) different.add(kernelSetName(id.set, id.family));
-    }
+    const errors = new FirstError();
+    for (const id of sets)
+      await errors.collect(async () => {
+        const before = found.repairs.size;
+        const isCompared = await this.compare(id, found);
+        if (isCompared && found.repairs.size > before) different.add(kernelSetName(id.set, id.family));
+      });
     if (found.repairs.size > 0) await this.repair(sets, found);
+    errors.throw();
     return different;
   }
 

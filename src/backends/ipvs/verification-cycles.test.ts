@@ -4,7 +4,8 @@
 import { describe, expect, it } from 'vitest';
 import { change, foreignService, plan, type PortSpec } from '../../../test/ipvs-plans.ts';
 import { compare, LyingKernel, repairsOf, stateOf, verified } from '../../../test/verified-backend.ts';
-import type { IpvsService } from '../../kernel/ipvs-codec.ts';
+import { formatServiceKey, type IpvsService } from '../../kernel/ipvs-codec.ts';
+import { PointsmanError } from '../../model/errors.ts';
 
 const VIP = '172.30.0.41';
 const ID = `TCP ${VIP}:80`;
@@ -175,5 +176,25 @@ describe('a cycle', () => {
     await compare(backend);
     expect(kernel.writes).toEqual([]);
     expect(repairsOf(backend)).toEqual([]);
+  });
+
+  it('in which something cannot be read goes on behind it, says so, and does not count', async () => {
+    const { kernel, backend } = await verified([WEB, OTHER]);
+    const { setMembers, destinations } = kernel;
+    kernel.setMembers = async (set, family) => {
+      if (set === 'KUBE-LOOP-BACK') throw new PointsmanError('KERNEL_PROTOCOL', 'cannot decode');
+      return setMembers.call(kernel, set, family);
+    };
+    kernel.destinations = async (key) => {
+      if (formatServiceKey(key) === `TCP ${VIP}:80`) throw new PointsmanError('KERNEL_TIMEOUT', 'no answer');
+      return destinations.call(kernel, key);
+    };
+    kernel.addresses?.clear();
+    const errors: unknown[] = [];
+    for (let slice = 0; slice < 200 && errors.length < 6; slice++)
+      await backend.verifier.checkSlice().catch((error: unknown) => errors.push(error));
+    expect(new Set(errors.map(String)).size).toBe(2);
+    expect([...(kernel.addresses ?? [])].sort()).toEqual([VIP, '172.30.0.42']);
+    expect(backend.verifier.status.cycles).toBe(0);
   });
 });

@@ -21,6 +21,22 @@ class SilentKernel extends LyingKernel {
 }
 
 describe('addresses of ours', () => {
+  it('that go while all of them are read are put back by the next repair', async () => {
+    const { kernel, backend } = await verified([WEB]);
+    const read = kernel.boundAddresses.bind(kernel);
+    kernel.boundAddresses = async () => {
+      const answer = await read();
+      kernel.boundAddresses = read;
+      kernel.addresses = null;
+      backend.verifier.suspectAllAddresses();
+      return answer;
+    };
+    backend.verifier.suspectAllAddresses();
+    await backend.verifier.repairSuspects();
+    await backend.verifier.repairSuspects();
+    expect(kernel.addresses).toEqual(new Set([VIP]));
+  });
+
   it('that were said to be gone are bound at once, if they are ours', async () => {
     const { kernel, backend } = await verified([WEB, OTHER]);
     kernel.addresses?.clear();

@@ -5,6 +5,7 @@
 
 import { PointsmanError } from '../../model/errors.ts';
 import type { Family, IpAddress } from '../../model/ip.ts';
+import { FirstError } from './first-error.ts';
 import { AddressVerifier } from './address-verifier.ts';
 import type { IpvsKernelPort } from './port.ts';
 import { Repairs, type Repair } from './repairs.ts';
@@ -17,7 +18,7 @@ import type { Writer } from './writer.ts';
 
 /** How far verification has come. */
 export interface VerificationStatus {
-  /** Complete comparisons of the table so far. */
+  /** Comparisons of the table so far in which everything could be read. */
   readonly cycles: number;
   /** Slices of the cycle that is going on, and about how many it will have. */
   readonly slice: number;
@@ -43,6 +44,9 @@ export class Verifier {
   private readonly servers: ServerVerifier;
   private readonly addresses: AddressVerifier;
   private running: AsyncGenerator<void> | null = null;
+  private readonly sliceErrors = new FirstError();
+  /** True when a slice of this cycle could not be compared. */
+  private isIncomplete = false;
   private cycles = 0;
   private slice = 0;
 
@@ -72,33 +76,52 @@ export class Verifier {
 
   /** Puts back what was said to be gone, and what an earlier repair was refused. */
   async repairSuspects(): Promise<void> {
-    await this.sets.repairSuspects();
-    await this.addresses.repairSuspects();
+    const errors = new FirstError();
+    await errors.collect(() => this.sets.repairSuspects());
+    await errors.collect(() => this.addresses.repairSuspects());
+    errors.throw();
   }
 
-  /** What can be seen at a small price: switches, the sizes of all sets, and whether anybody wrote rules. */
+  /**
+   * What can be seen at a small price: switches, the sizes of all sets, and whether anybody wrote rules. What cannot be read keeps nothing else from
+   * being looked at; the first such error is thrown at the end.
+   */
   async checkContainers(): Promise<void> {
-    for (const { path, found, wanted } of this.parts.checkSwitches())
-      this.repairs.note({ kind: 'switch', object: path, what: `was ${found}, not ${wanted}` });
-    await this.sets.checkSizes();
+    const errors = new FirstError();
+    await errors.collect(async () => {
+      for (const { path, found, wanted } of this.parts.checkSwitches())
+        this.repairs.note({ kind: 'switch', object: path, what: `was ${found}, not ${wanted}` });
+    });
+    await errors.collect(() => this.sets.checkSizes());
     for (const [family, rules] of this.parts.rules)
-      if (rules.mayHaveChanged()) await this.recheckRules(family, rules);
+      await errors.collect(async () => {
+        if (rules.mayHaveChanged()) await this.recheckRules(family, rules);
+      });
+    errors.throw();
   }
 
-  /** The next slice of the comparison of the whole table; true when it was the last of a cycle. */
+  /**
+   * The next slice of the comparison of the whole table; true when it was the last of a cycle. Throws what could not be read in this slice; the next
+   * one goes on behind it.
+   */
   async checkSlice(): Promise<boolean> {
     this.running ??= this.cycle();
+    this.slice++;
+    let isLast = false;
     try {
-      this.slice++;
-      const { done } = await this.running.next();
-      if (done !== true) return false;
+      isLast = (await this.running.next()).done === true;
     } catch (error) {
       this.endCycle();
       throw error;
     }
-    this.cycles++;
-    this.endCycle();
-    return true;
+    if (isLast) {
+      if (!this.isIncomplete) this.cycles++;
+      this.endCycle();
+    }
+    if (this.sliceErrors.isEmpty) return isLast;
+    this.isIncomplete = true;
+    this.sliceErrors.throw();
+    return isLast;
   }
 
   /** Ends a cycle early and gives back what it holds. */
@@ -111,16 +134,23 @@ export class Verifier {
   private endCycle(): void {
     this.running = null;
     this.slice = 0;
+    this.isIncomplete = false;
   }
 
   private async *cycle(): AsyncGenerator<void> {
-    yield* this.servers.checkVirtualServers();
-    yield* this.servers.checkRealServers();
-    for (const id of setsToVerify(this.parts.families)) {
-      await this.sets.checkMembers([id]);
+    const errors = this.sliceErrors;
+    try {
+      yield* this.servers.checkVirtualServers();
+    } catch (error) {
+      errors.add(error);
       yield;
     }
-    await this.addresses.checkAll();
+    yield* this.servers.checkRealServers((error) => errors.add(error));
+    for (const id of setsToVerify(this.parts.families)) {
+      await errors.collect(() => this.sets.checkMembers([id]));
+      yield;
+    }
+    await errors.collect(() => this.addresses.checkAll());
     yield;
     for (const [family, rules] of this.parts.rules) {
       await this.recheckRules(family, rules);
