@@ -86,7 +86,16 @@ export function stepBetween(
     .filter(({ id }) => !after.some((each) => each.id === id))
     .map(({ service }) => service);
   const addressUsers: Step['addressUsers'] = (address) => ledger.addressUsers(address);
-  return { delta, wanted: after, changed, deleted, shut, isRepair: false, addressUsers };
+  return {
+    delta,
+    wanted: after,
+    changed,
+    deleted,
+    shut,
+    isRepair: false,
+    leftovers: new Map(),
+    addressUsers,
+  };
 }
 
 /** A kernel that holds these virtual servers with everything that belongs to them. */

@@ -28,6 +28,9 @@ import { Table } from './table.ts';
 import { Verifier } from './verifier.ts';
 import { SERVICES_PER_PACE, Writer } from './writer.ts';
 
+/** The name of the connection timeouts among the failures. */
+const TIMEOUTS = 'connection timeouts';
+
 export interface IpvsBackendOptions {
   /** Hears of each thing that verification put right, once. */
   readonly onRepair?: (repair: Repair) => void;
@@ -44,8 +47,10 @@ export class IpvsBackend implements Backend {
   private readonly families: readonly Family[];
   private node: NodeOptions | null = null;
   private areSwitchesDue = true;
+  private areTimeoutsDue = true;
   /** Only until the first apply has gone through. */
   private adoption: Adoption | null = null;
+  private isAdopted = false;
 
   constructor(
     port: IpvsKernelPort,
@@ -75,10 +80,11 @@ export class IpvsBackend implements Backend {
     });
   }
 
-  /** New settings hold from the next `apply` on. */
+  /** New settings hold from the next call on; what they change in the kernel is written by the next `apply`. */
   configure(settings: IpvsSettings): void {
     this.settings = settings;
     this.areSwitchesDue = true;
+    this.areTimeoutsDue = true;
   }
 
   async probe(): Promise<Capability> {
@@ -94,8 +100,28 @@ export class IpvsBackend implements Backend {
   }
 
   async apply(change: PlanChange): Promise<ApplyReport> {
+    try {
+      return await this.applyOnce(change);
+    } catch (error) {
+      if (!this.isAdopted) this.forgetStart();
+      throw error;
+    }
+  }
+
+  /** A start that failed is done anew: by then the kernel may have changed. */
+  private forgetStart(): void {
+    this.adoption = null;
+    this.node = null;
+    this.areSwitchesDue = true;
+    this.areTimeoutsDue = true;
+    this.table.reset();
+    this.writer.reset();
+    this.rules.reset();
+  }
+
+  private async applyOnce(change: PlanChange): Promise<ApplyReport> {
     const startMs = this.settings.now();
-    if (this.node === null && this.adoption === null) {
+    if (!this.isAdopted) {
       if (!change.isComplete) throw new Error('the first apply must be complete');
       this.rules.load();
       this.adoption = await Adoption.begin(this.port, this.table, this.families);
@@ -106,13 +132,14 @@ export class IpvsBackend implements Backend {
     const { critical, others } = await this.render(change);
     operations += await this.ensureRules([...critical, ...others]);
     // Apart, so that they are complete before anything else begins.
-    for (const keys of [critical, others])
-      operations += await this.writer.write(keys, { present: this.adoption?.state ?? null });
+    for (const keys of [critical, others]) operations += await this.write(keys);
     if (change.isComplete && this.adoption !== null) {
       const { adoption } = this;
       this.adoption = null;
+      this.isAdopted = true;
       operations += await adoption.removeStale(this.writer);
     }
+    await this.bindOrphans();
     operations += await this.ensureRules([]);
     return this.report(operations, startMs);
   }
@@ -121,23 +148,62 @@ export class IpvsBackend implements Backend {
     const startMs = this.settings.now();
     const { failures, ledger } = this.table;
     const retried = [...new Set(keys)];
-    let operations = 0;
+    let operations = await this.applySettings();
     for (const key of retried) await this.reread(key);
     this.rules.forgetRefusals();
     operations += await this.ensureRules(retried);
     for (const key of retried) failures.forget(key);
     const unwanted = failures.leftovers.take(ledger);
     operations += await this.writer.write(retried, { isRepair: true, unwanted });
+    await this.bindOrphans();
     await this.verifier.repairSuspects();
     operations += await this.ensureRules([]);
     return this.report(operations, startMs);
   }
 
+  /** Services that failed are read again first, as at a retry: what is remembered of them is not what the kernel has. */
+  private async write(keys: readonly ServiceKey[]): Promise<number> {
+    const { desired, failures, ledger } = this.table;
+    const broken = new Set(keys.filter((key) => failures.has(key) && desired.has(key)));
+    let operations = 0;
+    if (broken.size > 0) {
+      for (const key of broken) await this.reread(key);
+      for (const key of broken) failures.forget(key);
+      operations += await this.writer.write([...broken], {
+        isRepair: true,
+        unwanted: failures.leftovers.take(ledger),
+      });
+    }
+    const sound = broken.size === 0 ? keys : keys.filter((key) => !broken.has(key));
+    return operations + (await this.writer.write(sound, { present: this.adoption?.state ?? null }));
+  }
+
+  private async bindOrphans(): Promise<void> {
+    const orphans = this.writer.takeOrphans();
+    for (const address of orphans) this.verifier.suspectAddress(address);
+    if (orphans.length > 0) await this.verifier.repairSuspects();
+  }
+
   /** Switches and timeouts, at the first apply and when the settings changed: not on the path of every change. */
   private async applySettings(): Promise<number> {
-    if (!this.areSwitchesDue) return 0;
-    const writes = this.switches.apply() + (await applyTimeouts(this.port, this.settings.timeouts));
-    this.areSwitchesDue = false;
+    let writes = 0;
+    if (this.areSwitchesDue) {
+      writes += this.switches.apply();
+      this.areSwitchesDue = false;
+    }
+    if (!this.areTimeoutsDue) return writes;
+    // Before it is awaited: new settings that come meanwhile make them due again.
+    this.areTimeoutsDue = false;
+    const { failures } = this.table;
+    try {
+      writes += await applyTimeouts(this.port, this.settings.timeouts);
+      failures.settleNode(TIMEOUTS);
+    } catch (error) {
+      if (!(error instanceof PointsmanError)) throw error;
+      // Connections live longer or shorter than they should; Services are served all the same.
+      this.areTimeoutsDue = true;
+      failures.noteNode(TIMEOUTS, error);
+    }
     return writes;
   }
 

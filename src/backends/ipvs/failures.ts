@@ -38,6 +38,12 @@ export class Failures {
   private readonly byService = new Map<ServiceKey, ServiceFailures>();
   private readonly ofNode = new Map<string, FailedOperation>();
 
+  reset(): void {
+    this.byService.clear();
+    this.ofNode.clear();
+    this.leftovers.reset();
+  }
+
   /** The Services that are not fully programmed, sorted. */
   keys(): ServiceKey[] {
     return [...this.byService.keys()].sort();

@@ -28,11 +28,12 @@ export class Leftovers {
     const deleted = [...this.services]
       .filter(([id]) => ledger.ownerOf(id) === undefined)
       .map(([, service]) => service);
-    this.services.clear();
-    this.members.clear();
-    this.addresses.clear();
-    this.errors.clear();
+    this.reset();
     return { delta, deleted };
+  }
+
+  reset(): void {
+    for (const list of [this.services, this.members, this.addresses, this.errors]) list.clear();
   }
 
   list(): string[] {

@@ -71,6 +71,8 @@ const step = fc.record({
   interference: fc.option(interference),
   slices: fc.nat({ max: 60 }),
   isRestart: fc.nat({ max: 4 }).map((value) => value === 0),
+  /** False: the next change comes before the retry. */
+  isSettled: fc.boolean(),
 });
 
 async function settle(backend: IpvsBackend): Promise<void> {
@@ -122,13 +124,14 @@ it('masquerades what goes elsewhere after every write, whatever is refused, also
       let { backend } = makeBackend(kernel);
       await backend.apply(change([], true));
       kernel.onWrite = () => expect(unmasqueraded(kernel), kernel.writes.slice(-12).join('\n')).toEqual([]);
-      for (const { services, fault: broken, isRestart } of steps) {
+      for (const { services, fault: broken, isRestart, isSettled } of steps) {
         if (isRestart) ({ backend } = makeBackend(kernel));
         if (broken !== null) addFault(kernel, broken);
         await apply(backend, plans, services, isRestart);
-        await settle(backend);
+        if (isSettled) await settle(backend);
         clearFaults(kernel);
       }
+      await settle(backend);
       expect(kernel.dump()).toBe(await fresh(plans));
     }),
     { numRuns: 200 },

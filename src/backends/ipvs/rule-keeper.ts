@@ -30,8 +30,6 @@ export class RuleKeeper {
   readonly rules: ReadonlyMap<Family, Rules>;
   private readonly table: Table;
   private readonly writer: Writer;
-  /** Families that have had rules for processes of this node: then it is not the kernel that lacks the match. */
-  private readonly haveNodeRules = new Set<Family>();
   /** By family, for which virtual servers those rules were refused last: not to be tried again at each change. */
   private readonly refusedFor = new Map<Family, readonly AddressService[]>();
 
@@ -44,6 +42,12 @@ export class RuleKeeper {
   /** Starts reading the kernel's rules, so that it goes on beside other work. */
   load(): void {
     for (const rules of this.rules.values()) rules.load();
+  }
+
+  /** Forgets what it remembers of the kernel. */
+  reset(): void {
+    for (const rules of this.rules.values()) rules.reset();
+    this.refusedFor.clear();
   }
 
   /** What was refused is tried again at the next `ensure`. */
@@ -80,13 +84,13 @@ export class RuleKeeper {
     if (this.refusedFor.get(family) !== closed) {
       try {
         const text = await rules.ensure(options, nonEmpty);
-        if (closed.length > 0) this.haveNodeRules.add(family);
         familiesOpenToNode.delete(family);
         this.refusedFor.delete(family);
         return text !== '';
       } catch (error) {
         if (!(error instanceof PointsmanError)) throw error;
-        if (closed.length === 0 || this.haveNodeRules.has(family)) throw error;
+        // Where it has had such rules, or could not be asked, it is not the match that is missing.
+        if (closed.length === 0 || rules.haveHadNodeRules || !rules.isRestoreRefused) throw error;
         familiesOpenToNode.set(family, error);
         this.refusedFor.set(family, closed);
       }

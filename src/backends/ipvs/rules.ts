@@ -8,6 +8,8 @@ import { renderRules, type Chain, type RuleOptions, type RuleSet, type Table } f
 import type { SetName } from './sets.ts';
 
 const TABLES: readonly Table[] = ['nat', 'filter'];
+/** Where the rules for processes of this node are. */
+const NODE_CHAIN = 'filter KUBE-IPVS-OUT-FILTER';
 
 /** What the caller knows of the rules that it wants; the rest is of the family and its tools. */
 export type WantedRules = Omit<RuleOptions, 'family' | 'hasRandomFully'>;
@@ -28,6 +30,10 @@ export class Rules {
   private wish: Wish | null = null;
   /** True when the kernel was found to have it, or got it. */
   private isEnsured = false;
+  /** True when the kernel had rules for processes of this node once, so it has the match "ipvs". */
+  haveHadNodeRules = false;
+  /** True when the last `ensure` failed because the rules were refused, not because they could not be read. */
+  isRestoreRefused = false;
 
   constructor(port: IpvsKernelPort, family: Family) {
     this.port = port;
@@ -49,22 +55,29 @@ export class Rules {
     if (this.isEnsured && this.wish !== null && isSameWish(this.wish, { options, nonEmpty })) return '';
     this.wish = { options, nonEmpty };
     this.isEnsured = false;
+    this.isRestoreRefused = false;
+    // Somebody else's change since would be hidden behind our own.
+    if (this.known !== null && this.fingerprint !== this.readFingerprint()) this.known = null;
     this.load();
     const known = await this.takeKnown();
     const wanted = renderRules(
       { ...options, family: this.family, hasRandomFully: this.port.hasRandomFully(this.family) },
       nonEmpty,
     );
+    forgetOthers(known, wanted);
+    this.haveHadNodeRules ||= (known.get(NODE_CHAIN) ?? []).some((rule) => rule.includes('-m ipvs'));
     const text = renderRestore(wanted, known);
     if (text !== '') {
       try {
         await this.port.restoreRules(this.family, text);
       } catch (error) {
         this.forget();
+        this.isRestoreRefused = true;
         throw error;
       }
       this.fingerprint = this.readFingerprint();
     }
+    this.haveHadNodeRules ||= options.closedToNode.length > 0;
     for (const chain of wanted.chains) known.set(`${chain.table} ${chain.name}`, chain.rules);
     for (const jump of wanted.jumps) {
       const rules = known.get(`${jump.table} ${jump.from}`) ?? [];
@@ -104,6 +117,12 @@ export class Rules {
     }
   }
 
+  /** Forgets what it knows of the kernel and what it was asked for. */
+  reset(): void {
+    this.wish = null;
+    this.forget();
+  }
+
   private forget(): void {
     this.known = null;
     this.isEnsured = false;
@@ -127,6 +146,15 @@ export class Rules {
     }
     return known;
   }
+}
+
+/** A node may have tens of thousands of rules that are not ours: what is not wanted of is not remembered. */
+function forgetOthers(known: Map<string, readonly string[]>, { chains, jumps }: RuleSet): void {
+  const ours = new Set([
+    ...chains.map(({ table, name }) => `${table} ${name}`),
+    ...jumps.map(({ table, from }) => `${table} ${from}`),
+  ]);
+  if (known.size > ours.size) for (const id of [...known.keys()]) if (!ours.has(id)) known.delete(id);
 }
 
 function isSameWish(one: Wish, other: Wish): boolean {

@@ -22,6 +22,10 @@ export class SetRooms {
     this.families = families;
   }
 
+  reset(): void {
+    this.refused.clear();
+  }
+
   /** Before a step: sets that are about to hold more than they can grow; returns how many did. */
   async make(): Promise<number> {
     const { capacities, failures, ledger } = this.table;

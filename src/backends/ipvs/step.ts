@@ -4,7 +4,7 @@
 //  - what leads to a virtual server, or is guarded, goes first: where it could not be removed, what stands behind it stays.
 // Every failure is kept with the virtual server, member or address it belongs to.
 
-import type { KernelError } from '../../model/errors.ts';
+import { KernelError, PointsmanError } from '../../model/errors.ts';
 import type { Family, IpAddress } from '../../model/ip.ts';
 import type { SetMember } from '../../kernel/ipset-codec.ts';
 import type { IpvsFailure, IpvsOperation } from '../../kernel/ipvs.ts';
@@ -29,6 +29,8 @@ export interface Step {
   readonly shut: ReadonlySet<string>;
   /** True when everything wanted is sent again, whatever the kernel has. */
   readonly isRepair: boolean;
+  /** Members that should be gone and could not be removed, by id. */
+  readonly leftovers: ReadonlyMap<string, DesiredMember>;
   /** How many virtual servers need an address on kube-ipvs0, those of other steps included. */
   readonly addressUsers: (address: IpAddress) => number;
 }
@@ -37,7 +39,7 @@ export interface Step {
 export interface StepOutcome {
   operations: number;
   /** By virtual server id: the first refusal. NEW_SERVICE refused with EEXIST means that somebody else made it. */
-  readonly failedVirtualServers: Map<string, KernelError>;
+  readonly failedVirtualServers: Map<string, PointsmanError>;
   readonly failedMembers: MemberFailure[];
   readonly failedAddresses: AddressFailure[];
   /** Wanted addresses that were on kube-ipvs0 already. */
@@ -59,6 +61,10 @@ const PORT_SET_PROTOCOLS: Partial<Record<SetName, number>> = {
   'KUBE-NODE-PORT-UDP': PROTOCOL_NUMBER.UDP,
   'KUBE-NODE-PORT-LOCAL-UDP': PROTOCOL_NUMBER.UDP,
 };
+const EXEMPTED = new PointsmanError(
+  'KERNEL_REFUSED',
+  'gets no servers elsewhere, because what exempts it from masquerading could not be removed',
+);
 const ENOENT = 2;
 const ESRCH = 3;
 
@@ -75,6 +81,7 @@ export async function runStep(
   run.shutUnguarded();
   await run.deleteMembers(members.removeUnmarks);
   run.holdUnmasqueraded();
+  run.holdExempted();
   await run.createVirtualServers();
   await run.changeRealServers(changed, 'add');
   await run.addMembers(members.addPasses.filter((each) => !run.isShut(each)));
@@ -167,6 +174,19 @@ class StepRun {
     }
   }
 
+  /** Frontends that a left-over unmark exempts from masquerading get no servers until it is gone. */
+  holdExempted(): void {
+    const { delta, leftovers, wanted } = this.step;
+    for (const each of leftovers.values()) {
+      if (SETS[each.set].role !== 'unmark' || delta.removeMembers.has(each.id)) continue;
+      for (const virtualServer of wanted) {
+        if (!isAbout(each, virtualServer) || virtualServer.members.some(({ id }) => id === each.id)) continue;
+        this.held.add(virtualServer.id);
+        this.outcome.failedVirtualServers.set(virtualServer.id, EXEMPTED);
+      }
+    }
+  }
+
   /** The passes that go, without the last one to a frontend whose next pass was refused; those are noted. */
   replacedPasses(passes: readonly DesiredMember[]): readonly DesiredMember[] {
     if (this.shut.size === 0) return passes;
@@ -199,8 +219,8 @@ class StepRun {
       if (service !== null && !(service.op === 'NEW_SERVICE' && this.shut.has(id))) operations.push(service);
     }
     await this.applyIpvs(operations, () => false);
-    for (const [id, { operation }] of this.outcome.failedVirtualServers) {
-      if (operation !== 'NEW_SERVICE') continue;
+    for (const [id, error] of this.outcome.failedVirtualServers) {
+      if (!(error instanceof KernelError) || error.operation !== 'NEW_SERVICE') continue;
       this.shut.add(id);
       this.held.add(id);
     }

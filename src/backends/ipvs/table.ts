@@ -10,7 +10,7 @@ import { Ledger } from './ledger.ts';
 
 export class Table {
   /** What Services share in the kernel, and what each really gets. */
-  readonly ledger = new Ledger();
+  ledger = new Ledger();
   /** What each Service asks for. */
   readonly desired = new Map<ServiceKey, DesiredService>();
   /** Virtual servers of ours in the kernel, by id. */
@@ -22,4 +22,11 @@ export class Table {
   /** Room for members, by the kernel's name of each set that has a limit. */
   readonly capacities = new Map<string, number>();
   readonly failures = new Failures();
+
+  /** Forgets everything. */
+  reset(): void {
+    this.ledger = new Ledger();
+    this.failures.reset();
+    for (const known of [this.desired, this.applied, this.foreign, this.kept, this.capacities]) known.clear();
+  }
 }

@@ -1,11 +1,11 @@
 // Writes Services to the kernel, a few at a time, and keeps the table true to what the kernel answered. A refused operation stops nothing
 // else: its Service is noted as failed, and what could not be removed as left over.
 
-import { errorLine, PointsmanError } from '../../model/errors.ts';
+import { errorLine, KernelError, PointsmanError } from '../../model/errors.ts';
 import { cidrContains, type Family, type IpAddress } from '../../model/ip.ts';
 import type { ServiceKey } from '../../model/names.ts';
 import { formatServiceKey } from '../../kernel/ipvs-codec.ts';
-import type { AddressService, DesiredVirtualServer } from './desired.ts';
+import { makeMember, type AddressService, type DesiredVirtualServer } from './desired.ts';
 import { diffVirtualServer, isEmptyDiff, type VirtualServerDiff } from './diff.ts';
 import { emptyDelta, type LedgerDelta } from './ledger.ts';
 import { ownershipMember } from './observe.ts';
@@ -49,6 +49,10 @@ export class Writer {
   private readonly settings: () => IpvsSettings;
   /** Wanted addresses that are not on kube-ipvs0: refused, or everything at them was to stay shut. */
   private readonly unbound = new Set<IpAddress>();
+  /** Of them, those that were refused to a Service that is gone while others need them: nobody retries these. */
+  private readonly orphans = new Set<IpAddress>();
+  /** Ids of wanted members that were refused: whoever else needs one sends it again. */
+  private readonly refusedMembers = new Set<string>();
   private readonly rooms: SetRooms;
 
   constructor(port: IpvsKernelPort, table: Table, families: readonly Family[], settings: () => IpvsSettings) {
@@ -56,6 +60,14 @@ export class Writer {
     this.table = table;
     this.settings = settings;
     this.rooms = new SetRooms(port, table, families);
+  }
+
+  /** Forgets what it remembers of the kernel. */
+  reset(): void {
+    this.familiesWithoutRules.clear();
+    this.familiesOpenToNode.clear();
+    for (const known of [this.unbound, this.orphans, this.refusedMembers]) known.clear();
+    this.rooms.reset();
   }
 
   /**
@@ -115,6 +127,9 @@ export class Writer {
         wanted.push(virtualServer);
         const diff = diffVirtualServer(applied.get(virtualServer.id), virtualServer);
         if (!isEmptyDiff(diff)) changed.set(virtualServer.id, diff);
+        if (this.refusedMembers.size > 0)
+          for (const member of virtualServer.members)
+            if (this.refusedMembers.has(member.id)) delta.addMembers.set(member.id, member);
         if (isRepair) addAll(delta, virtualServer);
         else if (virtualServer.isBound && this.unbound.has(virtualServer.service.address)) {
           delta.addAddresses.add(virtualServer.service.address);
@@ -123,8 +138,10 @@ export class Writer {
             if (SETS[member.set].role === 'guard') delta.addMembers.set(member.id, member);
         }
       }
-      if (isRepair) for (const member of next?.members ?? []) delta.addMembers.set(member.id, member);
-      for (const { id, service } of previous.virtualServers) {
+      for (const member of next?.members ?? [])
+        if (isRepair || this.refusedMembers.has(member.id)) delta.addMembers.set(member.id, member);
+      for (const { id, service, isBound } of previous.virtualServers) {
+        if (isBound && this.unbound.has(service.address)) this.orphans.add(service.address);
         if (ledger.ownerOf(id) !== undefined || !applied.has(id)) continue;
         this.addDeletion(service, deleted, delta);
       }
@@ -137,11 +154,12 @@ export class Writer {
     const shut = this.shutWithoutRules(wanted);
     const outcome = await this.attempt(keys, {
       ...{ delta, wanted, changed, deleted, shut, isRepair },
+      leftovers: this.table.failures.leftovers.members,
       addressUsers: (address) => ledger.addressUsers(address),
     });
     if (outcome === null) return operations;
     this.settleDeletions(deleted, outcome);
-    this.settleAddresses(delta, outcome);
+    this.settleRefusals(delta, outcome);
     const again = this.settleChanges(changed, outcome);
     const { failures } = this.table;
     failures.noteStep(keys, outcome, ledger);
@@ -190,12 +208,28 @@ export class Writer {
       this.port,
       {
         ...{ delta, wanted, changed: new Map(), deleted: [], shut, isRepair: true },
+        leftovers: this.table.failures.leftovers.members,
         addressUsers: (address) => this.table.ledger.addressUsers(address),
       },
       this.settings().pace,
     );
     this.table.failures.noteStep([], outcome, this.table.ledger);
     return outcome;
+  }
+
+  /** The addresses that nobody retries although they are wanted; each is told once, and no longer counts as left out. */
+  takeOrphans(): IpAddress[] {
+    const { ledger, failures } = this.table;
+    const withheld = new Set<IpAddress>();
+    for (const key of this.orphans.size > 0 ? failures.keys() : [])
+      for (const { isBound, service } of ledger.effectiveOf(key).virtualServers)
+        if (isBound) withheld.add(service.address);
+    const orphans = [...this.orphans].filter(
+      (address) => this.unbound.has(address) && ledger.hasAddress(address) && !withheld.has(address),
+    );
+    this.orphans.clear();
+    for (const address of orphans) this.unbound.delete(address);
+    return orphans;
   }
 
   /** True for a wanted address that is not on kube-ipvs0 for a reason that its Service was told. */
@@ -261,6 +295,7 @@ export class Writer {
         if (step.changed.has(id) && !step.shut.has(id) && !applied.has(id))
           applied.set(id, { service, destinations: [] });
       for (const address of step.delta.addAddresses) this.unbound.add(address);
+      for (const id of step.delta.addMembers.keys()) this.refusedMembers.add(id);
       failures.leftovers.addStep(step.delta, step.deleted);
       for (const key of keys) failures.noteRefusal(key, 'its virtual servers', error);
       if (!(error instanceof PointsmanError)) throw error;
@@ -281,12 +316,18 @@ export class Writer {
     }
   }
 
-  private settleAddresses(delta: LedgerDelta, outcome: StepOutcome): void {
+  /** Keeps in mind what is not in the kernel although it is wanted. */
+  private settleRefusals(delta: LedgerDelta, outcome: StepOutcome): void {
     for (const address of delta.addAddresses) this.unbound.delete(address);
     for (const address of delta.removeAddresses) this.unbound.delete(address);
     for (const address of outcome.shutAddresses) this.unbound.add(address);
     for (const { address } of outcome.failedAddresses)
       if (this.table.ledger.hasAddress(address)) this.unbound.add(address);
+    for (const id of delta.addMembers.keys()) this.refusedMembers.delete(id);
+    for (const { set, family, member } of outcome.failedMembers) {
+      const { id } = makeMember(set, family, member);
+      if (this.table.ledger.hasMember(id)) this.refusedMembers.add(id);
+    }
   }
 
   /** Remembers what the kernel holds after the step; returns Services that must be settled again because a key turned out foreign. */
@@ -304,12 +345,12 @@ export class Writer {
         // A new one that had to stay shut was not made; why is noted with its guard or its rules.
         if (!isNew || !outcome.shut.has(id))
           applied.set(id, { service: virtualServer.service, destinations: virtualServer.realServers });
-      } else if (isNew && error.operation === 'NEW_SERVICE' && error.errno === EEXIST) {
+      } else if (isNew && isNotMade(error) && error.errno === EEXIST) {
         foreign.set(id, virtualServer.service);
         again.push(key);
       } else {
         // Made, but not all of its servers: it is ours, and `retry` reads what it has.
-        if (error.operation !== 'NEW_SERVICE' && !applied.has(id)) {
+        if (!isNotMade(error) && !applied.has(id)) {
           applied.set(id, { service: virtualServer.service, destinations: [] });
         }
         failures.noteRefusal(key, id, error);
@@ -334,6 +375,11 @@ function skipPresent(delta: LedgerDelta, present: PresentState): void {
   for (const id of delta.addMembers.keys()) if (present.members.has(id)) delta.addMembers.delete(id);
   for (const address of delta.addAddresses)
     if (present.addresses?.has(address)) delta.addAddresses.delete(address);
+}
+
+/** The virtual server itself was refused, not something of it. */
+function isNotMade(error: PointsmanError): error is KernelError {
+  return error instanceof KernelError && error.operation === 'NEW_SERVICE';
 }
 
 function addAll(delta: LedgerDelta, virtualServer: DesiredVirtualServer): void {
