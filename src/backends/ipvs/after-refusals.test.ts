@@ -86,7 +86,7 @@ describe('a start', () => {
     await makeBackend(kernel).backend.apply(change([WEB], true));
     const wanted = kernel.dump();
     const { backend } = makeBackend(kernel);
-    const { createLink } = kernel;
+    const createLink = kernel.createLink.bind(kernel);
     kernel.addresses = null;
     kernel.createLink = () => Promise.reject(new PointsmanError('KERNEL_TIMEOUT', 'no answer'));
     await expect(backend.apply(change([WEB], true))).rejects.toThrow('no answer');
@@ -117,7 +117,7 @@ describe('a start', () => {
       expect(kernel.chain(...OUT_FILTER)).toHaveLength(1);
       kernel.onWrite = () => expect(kernel.chain(...OUT_FILTER), what).toHaveLength(1);
       if (what === 'restore') refuse(kernel, 'RESTORE IPv4', 1);
-      const { rules } = kernel;
+      const rules = kernel.rules.bind(kernel);
       kernel.rules = (family) => {
         kernel.rules = rules;
         return what === 'read'
@@ -132,7 +132,7 @@ describe('a start', () => {
 it('settings that come while others are written are written, too', async () => {
   const kernel = new FakeIpvsKernel();
   const { backend } = makeBackend(kernel);
-  const { applyIpvs } = kernel;
+  const applyIpvs = kernel.applyIpvs.bind(kernel);
   kernel.applyIpvs = async (operations) => {
     kernel.applyIpvs = applyIpvs;
     const failures = await kernel.applyIpvs(operations);

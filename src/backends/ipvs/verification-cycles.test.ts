@@ -180,14 +180,15 @@ describe('a cycle', () => {
 
   it('in which something cannot be read goes on behind it, says so, and does not count', async () => {
     const { kernel, backend } = await verified([WEB, OTHER]);
-    const { setMembers, destinations } = kernel;
+    const setMembers = kernel.setMembers.bind(kernel);
+    const destinations = kernel.destinations.bind(kernel);
     kernel.setMembers = async (set, family) => {
       if (set === 'KUBE-LOOP-BACK') throw new PointsmanError('KERNEL_PROTOCOL', 'cannot decode');
-      return setMembers.call(kernel, set, family);
+      return setMembers(set, family);
     };
     kernel.destinations = async (key) => {
       if (formatServiceKey(key) === `TCP ${VIP}:80`) throw new PointsmanError('KERNEL_TIMEOUT', 'no answer');
-      return destinations.call(kernel, key);
+      return destinations(key);
     };
     kernel.addresses?.clear();
     const errors: unknown[] = [];
