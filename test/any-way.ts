@@ -1,7 +1,7 @@
 // The properties that hold the IPVS backend together, on the stateful fake kernel, through the agent, with random objects:
 //  - any way to the facts, with refusals and lost answers anywhere on it, ends in the same kernel state as from scratch, and then nothing is
 //    left to do;
-//  - on the way nothing leaks, after every single write;
+//  - on the way nothing leaks, after every single write, and no connection is cut that could be kept;
 //  - whatever somebody else changes in what is ours is put right by one comparison of the table, and a second one finds nothing.
 
 import fc from 'fast-check';
@@ -49,17 +49,25 @@ const step = fc.record({
   ),
   node: fc.option(node, { freq: 4 }),
   fault,
+  /** Which of the servers get a connection before it, and which of the connections end after it. */
+  opened: fc.array(fc.nat(), { maxLength: 3 }),
+  ended: fc.array(fc.nat(), { maxLength: 2 }),
 });
 
 /** An agent on a fake kernel, and the way to let it sync until everything is in place. */
 function start(first: NodeOptions) {
   const kernel = new FakeIpvsKernel();
-  const { agent, backend } = makeAgent(kernel, first);
+  const { agent, backend, clock } = makeAgent(kernel, first);
   agent.setComplete();
   return {
     kernel,
     agent,
     backend,
+    /** Later, with a look at what drains. */
+    wait: async (): Promise<void> => {
+      clock.nowMs += 5000;
+      await backend.drain();
+    },
     plans: (options: NodeOptions): Restrictions =>
       restrictionsOf(compile(agent.snapshot, options).services.values(), options),
     /** As after a comparison that left something undone. */
@@ -80,6 +88,20 @@ function start(first: NodeOptions) {
   };
 }
 
+/** A client connects to one of the servers that take new connections. */
+function openConnection(kernel: FakeIpvsKernel, which: number): void {
+  const servers = [...kernel.table].flatMap(([id, { destinations }]) =>
+    [...destinations].filter(([, { weight }]) => weight > 0).map(([server]) => `${id} -> ${server}`),
+  );
+  const server = servers[which % servers.length];
+  if (server !== undefined) kernel.connections.set(server, 1);
+}
+
+/** UDP has no connections that end, and scheduler dh would refuse clients of a server that drains. */
+function mayBeCut(kernel: FakeIpvsKernel, server: string): boolean {
+  return server.startsWith('UDP') || kernel.cutWithScheduler.get(server) === 'dh';
+}
+
 async function freshState(events: readonly ClusterEvent[], options: NodeOptions): Promise<string> {
   const { kernel, agent, settle } = start(options);
   agent.onEvents(events);
@@ -92,12 +114,13 @@ export async function assertAnyWayEndsTheSame(numRuns: number): Promise<void> {
   await fc.assert(
     fc.asyncProperty(node, fc.array(step, { minLength: 1, maxLength: 5 }), async (first, steps) => {
       let current = first;
-      const { kernel, agent, plans, settle } = start(current);
+      const { kernel, agent, plans, settle, wait } = start(current);
       const history: ClusterEvent[] = [];
       // Kept apart: what is thrown in a write, a retry would make good.
       const leaks: unknown[] = [];
       let before = plans(current);
-      for (const { events, node: next, fault: broken } of steps) {
+      for (const { events, node: next, fault: broken, opened, ended } of steps) {
+        for (const which of opened) openConnection(kernel, which);
         agent.onEvents(events);
         history.push(...events);
         current = next ?? current;
@@ -116,7 +139,15 @@ export async function assertAnyWayEndsTheSame(numRuns: number): Promise<void> {
         if (leaks.length > 0) throw leaks[0];
         clearFaults(kernel);
         before = after;
+        const open = [...kernel.connections.keys()];
+        for (const which of ended) kernel.connections.delete(open[which % open.length] ?? '');
+        await wait();
+        await settle();
       }
+      expect(kernel.cut.filter((server) => !mayBeCut(kernel, server))).toEqual([]);
+      kernel.connections.clear();
+      await wait();
+      await settle();
       kernel.writes = [];
       agent.setSettingsChanged();
       await settle();
@@ -129,9 +160,10 @@ export async function assertAnyWayEndsTheSame(numRuns: number): Promise<void> {
 
 const interference = fc.record({ what: fc.constantFrom(...INTERFERENCES), which: fc.nat() });
 
-/** The comparison of the whole table, to its end. */
+/** The comparison of the whole table, to its end, and a look at what drains after it. */
 async function compare(backend: IpvsBackend): Promise<void> {
   for (let slices = 0; !(await backend.verifier.checkSlice()); slices++) expect(slices).toBeLessThan(10_000);
+  await backend.drain();
 }
 
 /** Property: see above, third. */

@@ -5,6 +5,7 @@ import { KernelError, PointsmanError } from '../src/model/errors.ts';
 import type { Family, IpAddress } from '../src/model/ip.ts';
 import type {
   AddressFailure,
+  CountedDestination,
   BindOutcome,
   IpvsKernelPort,
   MemberFailure,
@@ -44,6 +45,12 @@ export class FakeIpvsKernel implements IpvsKernelPort {
   private readonly chainsOfTables = new Map<string, Map<string, string[]>>();
   readonly switches = new Map<string, string>([['kernel/osrelease', '6.1.0']]);
   addresses: Set<IpAddress> | null = null;
+  /** Open connections by real server: "TCP 10.96.0.1:443 -> 10.0.0.1:443". Deleting the server cuts them. */
+  readonly connections = new Map<string, number>();
+  /** Real servers that were deleted although they had connections. */
+  readonly cut: string[] = [];
+  /** The scheduler that each had then. */
+  readonly cutWithScheduler = new Map<string, string>();
   /** Every write in order: "NEW_SERVICE TCP 10.96.0.1:443", "ADD KUBE-CLUSTER-IP 10.96.0.1,tcp:443", "BIND 10.96.0.1", ... */
   writes: string[] = [];
   /** Every listing read. */
@@ -90,9 +97,15 @@ export class FakeIpvsKernel implements IpvsKernelPort {
     return this.table.get(formatServiceKey(key))?.service;
   }
 
-  async destinations(key: ServiceKey): Promise<IpvsDestination[]> {
-    this.lists.push(`destinations ${formatServiceKey(key)}`);
-    return [...(this.table.get(formatServiceKey(key))?.destinations.values() ?? [])].reverse();
+  async destinations(key: ServiceKey): Promise<CountedDestination[]> {
+    const id = formatServiceKey(key);
+    this.lists.push(`destinations ${id}`);
+    return [...(this.table.get(id)?.destinations.values() ?? [])].reverse().map((destination) => ({
+      ...destination,
+      activeConnections:
+        this.connections.get(`${id} -> ${formatEndpoint(destination.address, destination.port)}`) ?? 0,
+      inactiveConnections: 0,
+    }));
   }
 
   timeouts(): IpvsTimeouts {
@@ -195,6 +208,8 @@ export class FakeIpvsKernel implements IpvsKernelPort {
         found.service = operation.service;
         return undefined;
       case 'DEL_SERVICE':
+        for (const destinationId of found.destinations.keys())
+          this.cutConnections(`${id} -> ${destinationId}`, found);
         this.table.delete(id);
         return undefined;
       case 'NEW_DEST':
@@ -204,13 +219,23 @@ export class FakeIpvsKernel implements IpvsKernelPort {
         const destinationId = formatEndpoint(address, port);
         if (found.destinations.has(destinationId) === (operation.op === 'NEW_DEST'))
           return operation.op === 'NEW_DEST' ? 'EEXIST' : 'ENOENT';
-        if (operation.op === 'DEL_DEST') found.destinations.delete(destinationId);
-        else found.destinations.set(destinationId, operation.destination);
+        if (operation.op === 'DEL_DEST') {
+          this.cutConnections(`${id} -> ${destinationId}`, found);
+          found.destinations.delete(destinationId);
+        } else found.destinations.set(destinationId, operation.destination);
         return undefined;
       }
       default:
         return undefined;
     }
+  }
+
+  private cutConnections(server: string, { service }: FakeService): void {
+    if ((this.connections.get(server) ?? 0) > 0) {
+      this.cut.push(server);
+      this.cutWithScheduler.set(server, service.scheduler);
+    }
+    this.connections.delete(server);
   }
 
   async createSet(set: SetName, family: Family): Promise<void> {

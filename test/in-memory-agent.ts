@@ -15,6 +15,8 @@ export interface StartedAgent {
   readonly log: string[];
   /** How often a sync was asked for. */
   readonly dirty: { count: number };
+  /** The backend's clock, which stands still unless it is moved. */
+  readonly clock: { nowMs: number };
 }
 
 /** An agent that has taken in `events`, complete, with no sync done. */
@@ -33,12 +35,13 @@ export function startAgent(
 export function makeAgent(port: IpvsKernelPort, node: NodeOptions): StartedAgent {
   const log: string[] = [];
   const dirty = { count: 0 };
+  const clock = { nowMs: 0 };
   const backend = new IpvsBackend(port, node.families, {
     strictArp: false,
     timeouts: {},
     masqueradeMark: 0x4000,
     excludeCIDRs: [],
-    now: () => 0,
+    now: () => clock.nowMs,
     pace: () => Promise.resolve(),
   });
   const agent = new Agent({
@@ -52,5 +55,5 @@ export function makeAgent(port: IpvsKernelPort, node: NodeOptions): StartedAgent
     pace: () => Promise.resolve(),
     onDirty: () => void dirty.count++,
   });
-  return { agent, backend, log, dirty };
+  return { agent, backend, log, dirty, clock };
 }

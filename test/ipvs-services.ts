@@ -26,7 +26,7 @@ export function frontends(
 /** Virtual servers whose clients could reach a server elsewhere with their own address as the source: nothing would come back to them. */
 export function unmasqueraded(kernel: FakeIpvsKernel): string[] {
   return [...kernel.table.values()]
-    .filter(({ destinations }) => destinations.has(REMOTE_SERVER))
+    .filter(({ destinations }) => (destinations.get(REMOTE_SERVER)?.weight ?? 0) > 0)
     .filter(({ service }) => {
       if (service.fwmark !== undefined) return false;
       const { family, address, protocol, port } = service;

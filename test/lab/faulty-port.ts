@@ -4,6 +4,7 @@
 import type {
   AddressFailure,
   BindOutcome,
+  CountedDestination,
   IpvsKernelPort,
   KernelRules,
   MemberFailure,
@@ -13,12 +14,7 @@ import type {
 import { kernelSetName, type SetName } from '../../src/backends/ipvs/sets.ts';
 import { formatMember, type SetMember } from '../../src/kernel/ipset-codec.ts';
 import { formatOperationObject, type IpvsFailure, type IpvsOperation } from '../../src/kernel/ipvs.ts';
-import {
-  formatServiceKey,
-  type IpvsDestination,
-  type IpvsService,
-  type ServiceKey,
-} from '../../src/kernel/ipvs-codec.ts';
+import { formatServiceKey, type IpvsService, type ServiceKey } from '../../src/kernel/ipvs-codec.ts';
 import type { IpvsTimeouts } from '../../src/kernel/ipvs-daemon-codec.ts';
 import { KernelError, PointsmanError } from '../../src/model/errors.ts';
 import type { Family, IpAddress } from '../../src/model/ip.ts';
@@ -87,7 +83,7 @@ export class FaultyPort implements IpvsKernelPort {
     return this.port.service(key);
   }
 
-  async destinations(key: ServiceKey): Promise<readonly IpvsDestination[]> {
+  async destinations(key: ServiceKey): Promise<readonly CountedDestination[]> {
     this.read(`destinations ${formatServiceKey(key)}`);
     return this.port.destinations(key);
   }

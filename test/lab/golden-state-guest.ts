@@ -26,11 +26,11 @@ async function run(name: string, port: FaultyPort): Promise<GoldenRun> {
   };
   wipeKernel();
   const stages: ToolOutput[] = [];
-  const { agent, backend, log } = await start(first?.events ?? []);
+  const started = await start(first?.events ?? []);
   stages.push(readTools());
   for (const { events } of later) {
-    agent.onEvents(events);
-    await syncWhole({ agent, backend, log, dirty: { count: 0 } });
+    started.agent.onEvents(events);
+    await syncWhole(started);
     stages.push(readTools());
   }
   port.writes = [];

@@ -72,7 +72,11 @@ describe('the first apply', () => {
 
   it('leaves over what cannot be removed, and a retry removes it', async () => {
     const { kernel } = await started(OLD);
-    kernel.faults.push({ matches: (write) => write.startsWith('DEL_SERVICE'), errno: 'ENOMEM', times: 1 });
+    kernel.faults.push({
+      matches: (write) => write === 'DEL_SERVICE TCP 172.30.0.99:80',
+      errno: 'ENOMEM',
+      times: 1,
+    });
     const { backend } = makeBackend(kernel);
     const { leftovers } = await backend.apply(change([WEB], true));
     expect(leftovers).toContain('TCP 172.30.0.99:80');
@@ -85,7 +89,7 @@ describe('the first apply', () => {
     class Forgetful extends FakeIpvsKernel {
       isForgetful = false;
       override async deleteMembers(...parameters: Parameters<FakeIpvsKernel['deleteMembers']>) {
-        this.losesNextAnswer = this.isForgetful;
+        this.losesNextAnswer ||= this.isForgetful;
         this.isForgetful = false;
         return super.deleteMembers(...parameters);
       }
@@ -95,8 +99,8 @@ describe('the first apply', () => {
     kernel.isForgetful = true;
     const { backend } = makeBackend(kernel);
     const report = await backend.apply(change([WEB], true));
-    expect([...report.leftovers, ...report.nodeFailures]).not.toEqual([]);
-    await backend.retry([]);
+    expect([...report.failed, ...report.leftovers, ...report.nodeFailures]).not.toEqual([]);
+    await backend.retry(report.failed);
     expect(backend.currentReport()).toMatchObject({ failed: [], leftovers: [], nodeFailures: [] });
     expect([...kernel.table.keys()]).toEqual(['TCP 172.30.0.41:80']);
   });

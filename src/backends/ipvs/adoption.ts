@@ -3,9 +3,11 @@
 import type { Family } from '../../model/ip.ts';
 import type { AddressService, DesiredMember } from './desired.ts';
 import { emptyDelta } from './ledger.ts';
+import { lingerStale } from './lingering.ts';
 import { observe, Provenance, type ObservedState } from './observe.ts';
 import type { IpvsKernelPort } from './port.ts';
 import { kernelSetName, maxMembersOf, SETS, type SetName } from './sets.ts';
+import type { IpvsSettings } from './settings.ts';
 import type { Table } from './table.ts';
 import type { Writer } from './writer.ts';
 
@@ -48,8 +50,12 @@ export class Adoption {
     yield* this.state.members.values();
   }
 
-  /** Removes what an earlier run of ours left and nobody wants, after everything wanted is there; returns the number of operations. */
-  removeStale(writer: Writer): Promise<number> {
+  /**
+   * Removes what an earlier run of ours left and nobody wants, after everything wanted is there; what may have connections drains first.
+   * Returns the number of operations.
+   */
+  async removeStale(writer: Writer, settings: IpvsSettings): Promise<number> {
+    const lingering = lingerStale(this.state, this.table, settings);
     const { ledger, kept, applied } = this.table;
     const provenance = new Provenance(this.state);
     const delta = emptyDelta();
@@ -62,8 +68,9 @@ export class Adoption {
       if (!ledger.hasAddress(address) && provenance.isOurAddress(address)) delta.removeAddresses.add(address);
     }
     const stale: AddressService[] = [];
-    for (const [id, { service }] of applied) if (ledger.ownerOf(id) === undefined) stale.push(service);
-    return writer.write([], { unwanted: { delta, deleted: stale } });
+    for (const [id, { service }] of applied)
+      if (ledger.ownerOf(id) === undefined && !this.table.lingering.has(id)) stale.push(service);
+    return writer.write(lingering, { unwanted: { delta, deleted: stale } });
   }
 }
 

@@ -54,6 +54,8 @@ describe('the IPVS backend', () => {
     kernel.writes = [];
     await backend.apply(change([WEB.key]));
     expect(kernel.writes.filter((write) => !write.startsWith('RESTORE'))).toEqual([
+      'SET_DEST TCP 172.30.0.41:80 -> 10.0.0.1:8080',
+      'SET_DEST TCP 172.30.0.41:80 -> 10.0.0.2:8080',
       'UNBIND 172.30.0.41',
       'DEL KUBE-CLUSTER-IP 172.30.0.41,tcp:80',
       'DEL_SERVICE TCP 172.30.0.41:80',
@@ -216,6 +218,7 @@ describe('the IPVS backend', () => {
     await backend.apply(change([second, first.key]));
     expect(kernel.writes).toEqual([
       'NEW_DEST TCP 172.30.0.41:80 -> 10.0.0.2:8080',
+      'SET_DEST TCP 172.30.0.41:80 -> 10.0.0.1:8080',
       'DEL_DEST TCP 172.30.0.41:80 -> 10.0.0.1:8080',
     ]);
   });

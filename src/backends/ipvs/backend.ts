@@ -15,6 +15,8 @@ import type { NodeOptions, ServicePlan } from '../../plan/plan.ts';
 import type { ApplyReport, Backend, Capability, PlanChange } from '../backend.ts';
 import { Adoption } from './adoption.ts';
 import type { DesiredVirtualServer } from './desired.ts';
+import { Drainer, type CutConnections } from './drainer.ts';
+import type { Drains } from './drains.ts';
 import type { FailedOperation } from './failures.ts';
 import { isAddressService } from './observe.ts';
 import type { IpvsKernelPort } from './port.ts';
@@ -34,10 +36,13 @@ const TIMEOUTS = 'connection timeouts';
 export interface IpvsBackendOptions {
   /** Hears of each thing that verification put right, once. */
   readonly onRepair?: (repair: Repair) => void;
+  /** Hears of connections that were cut because the time of a drain was up. */
+  readonly onCut?: (cut: CutConnections) => void;
 }
 
 export class IpvsBackend implements Backend {
   readonly verifier: Verifier;
+  private readonly drainer: Drainer;
   private readonly port: IpvsKernelPort;
   private settings: IpvsSettings;
   private readonly table = new Table();
@@ -69,6 +74,10 @@ export class IpvsBackend implements Backend {
       () => this.settings,
       () => this.switchFacts(),
     );
+    this.drainer = new Drainer({
+      ...{ port, table: this.table, writer: this.writer, settings: () => this.settings },
+      onCut: options.onCut ?? (() => {}),
+    });
     this.verifier = new Verifier({
       checkSwitches: () => this.switches.check(),
       port,
@@ -137,11 +146,24 @@ export class IpvsBackend implements Backend {
       const { adoption } = this;
       this.adoption = null;
       this.isAdopted = true;
-      operations += await adoption.removeStale(this.writer);
+      operations += await adoption.removeStale(this.writer, this.settings);
     }
     await this.bindOrphans();
+    operations += await this.drainer.look();
     operations += await this.ensureRules([]);
     return this.report(operations, startMs);
+  }
+
+  /** Milliseconds until `drain` is due, 0 when it is overdue; null when nothing drains. */
+  drainDueInMs(): number | null {
+    return this.drainer.dueInMs();
+  }
+
+  /** Looks at servers that drain and removes what has ended; what is refused is in the report. */
+  async drain(): Promise<ApplyReport> {
+    const startMs = this.settings.now();
+    const operations = await this.drainer.look();
+    return this.report(operations + (await this.ensureRules([])), startMs);
   }
 
   async retry(keys: Iterable<ServiceKey>): Promise<ApplyReport> {
@@ -157,6 +179,7 @@ export class IpvsBackend implements Backend {
     operations += await this.writer.write(retried, { isRepair: true, unwanted });
     await this.bindOrphans();
     await this.verifier.repairSuspects();
+    operations += await this.drainer.look(true);
     operations += await this.ensureRules([]);
     return this.report(operations, startMs);
   }
@@ -237,6 +260,11 @@ export class IpvsBackend implements Backend {
     return this.table.ledger.effectiveOf(key).virtualServers;
   }
 
+  /** Servers that keep old connections and take no new ones. */
+  get drains(): Pick<Drains, 'list' | 'of' | 'size' | 'endedBy'> {
+    return this.table.drains;
+  }
+
   /** The kernel switches that matter, with what is wanted of each and why. Throws when one cannot be read. */
   switchStates(): SwitchState[] {
     return reportSwitches(this.port, this.settings, this.switchFacts());
@@ -263,7 +291,9 @@ export class IpvsBackend implements Backend {
     for (const [key, plan] of change.services) {
       const others = plan === null ? this.withdraw(key) : this.claim(plan, change.node);
       for (const other of others) neighbours.add(other);
-      (plan === null ? gone : plan.isCritical ? critical : present).push(key);
+      const list = plan === null ? gone : plan.isCritical ? critical : present;
+      // Before whoever takes its virtual servers over, and in the same step: what they need goes from one to the other.
+      list.push(...this.holdersOf(key), key);
       if (++rendered % SERVICES_PER_PACE === 0) await this.settings.pace();
     }
     for (const key of change.isComplete ? this.unmentioned(change) : []) {
@@ -274,6 +304,18 @@ export class IpvsBackend implements Backend {
     const affected = [...neighbours].filter((key) => !change.services.has(key));
     // Gone ones last: what another Service takes over is changed in place instead of deleted and made again.
     return { critical, others: present.concat(affected, gone) };
+  }
+
+  /** Services that had virtual servers that this one wants by now and that still linger for their connections. */
+  private holdersOf(key: ServiceKey): ServiceKey[] {
+    const { desired, lingering } = this.table;
+    if (lingering.size === 0) return [];
+    const holders = new Set<ServiceKey>();
+    for (const { id } of desired.get(key)?.virtualServers ?? []) {
+      const holder = lingering.get(id);
+      if (holder !== undefined && holder !== key) holders.add(holder);
+    }
+    return [...holders];
   }
 
   /** Services of which a complete change says nothing; also what an apply that ended with an error had withdrawn only here. */
@@ -297,9 +339,10 @@ export class IpvsBackend implements Backend {
 
   /** Reads what the kernel holds for one Service: what is there and not known as ours is somebody else's. */
   private async reread(key: ServiceKey): Promise<void> {
-    const { applied, desired, foreign, ledger } = this.table;
-    for (const { id, service } of desired.get(key)?.virtualServers ?? []) {
-      if (ledger.ownerOf(id) !== key) continue;
+    const { applied, desired, foreign, ledger, lingering } = this.table;
+    const known = [...(desired.get(key)?.virtualServers ?? []), ...ledger.effectiveOf(key).virtualServers];
+    for (const [id, service] of new Map(known.map((each) => [each.id, each.service]))) {
+      if ((ledger.ownerOf(id) ?? lingering.get(id)) !== key) continue;
       const found = this.port.service(service);
       if (found === undefined) {
         applied.delete(id);

@@ -5,9 +5,10 @@ import type { Family, IpAddress } from '../../model/ip.ts';
 import { KernelError } from '../../model/errors.ts';
 import type { IpvsFailure, IpvsOperation } from '../../kernel/ipvs.ts';
 import type { SetMember } from '../../kernel/ipset-codec.ts';
-import type { IpvsDestination, IpvsService, ServiceKey } from '../../kernel/ipvs-codec.ts';
+import type { IpvsService, ServiceKey } from '../../kernel/ipvs-codec.ts';
 import type { IpvsTimeouts } from '../../kernel/ipvs-daemon-codec.ts';
 import type {
+  CountedDestination,
   AddressFailure,
   BindOutcome,
   IpvsKernelPort,
@@ -104,7 +105,7 @@ export class CountedPort implements IpvsKernelPort, KernelCounts {
     return this.attemptNow('read', () => this.port.service(key));
   }
 
-  destinations(key: ServiceKey): Promise<readonly IpvsDestination[]> {
+  destinations(key: ServiceKey): Promise<readonly CountedDestination[]> {
     return this.attempt('read', () => this.port.destinations(key));
   }
 

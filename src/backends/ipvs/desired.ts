@@ -36,6 +36,8 @@ export interface DesiredVirtualServer {
   /** True when processes of this node itself must be kept from it: their packets bear its address as their source. */
   readonly isClosedToNode: boolean;
   readonly members: readonly DesiredMember[];
+  /** How long old connections to servers that go are kept, in milliseconds; 0 = not at all. Absent: as the node says. */
+  readonly drainTimeoutMs?: number;
 }
 
 /** What one Service asks for, before it is known which of it other Services own. */
@@ -47,7 +49,7 @@ export interface DesiredService {
 }
 
 /** A real server as IPVS takes it: masquerading, no thresholds. */
-export function destinationOf(realServer: RealServer): IpvsDestination {
+export function destinationOf(realServer: Pick<RealServer, 'address' | 'port' | 'weight'>): IpvsDestination {
   return {
     address: realServer.address,
     port: realServer.port,

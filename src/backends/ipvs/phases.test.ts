@@ -144,7 +144,12 @@ const nodePort = (protocol: string, mark: string, member: string): Kind => ({
   kind: `a ${protocol} node port`,
   spec: { type: 'NodePort', ...PORTS(protocol) },
   id: `${protocol} 192.168.0.2:30080`,
-  toLocal: [`DEL_DEST ${protocol} 192.168.0.2:30080 -> ${REMOTE_SERVER}`, `ADD ${mark} ${member}`],
+  toLocal: [
+    ...(protocol === 'UDP' ? [] : [`SET_DEST ${protocol} 192.168.0.2:30080 -> ${REMOTE_SERVER}`]),
+    ...(protocol === 'UDP' ? [`DEL_DEST ${protocol} 192.168.0.2:30080 -> ${REMOTE_SERVER}`] : []),
+    `ADD ${mark} ${member}`,
+    ...(protocol === 'UDP' ? [] : [`DEL_DEST ${protocol} 192.168.0.2:30080 -> ${REMOTE_SERVER}`]),
+  ],
   toCluster: [`DEL ${mark} ${member}`, `NEW_DEST ${protocol} 192.168.0.2:30080 -> ${REMOTE_SERVER}`],
 });
 
@@ -158,8 +163,9 @@ const KINDS: readonly Kind[] = [
     id: 'TCP 198.51.100.7:80',
     toLocal: [
       'ADD KUBE-EXTERNAL-IP-LOCAL 198.51.100.7,tcp:80',
-      `DEL_DEST TCP 198.51.100.7:80 -> ${REMOTE_SERVER}`,
+      `SET_DEST TCP 198.51.100.7:80 -> ${REMOTE_SERVER}`,
       'DEL KUBE-EXTERNAL-IP 198.51.100.7,tcp:80',
+      `DEL_DEST TCP 198.51.100.7:80 -> ${REMOTE_SERVER}`,
     ],
     toCluster: [
       'ADD KUBE-EXTERNAL-IP 198.51.100.7,tcp:80',
@@ -173,8 +179,9 @@ const KINDS: readonly Kind[] = [
     rest: LOAD_BALANCER,
     id: 'TCP 198.51.100.9:80',
     toLocal: [
-      `DEL_DEST TCP 198.51.100.9:80 -> ${REMOTE_SERVER}`,
+      `SET_DEST TCP 198.51.100.9:80 -> ${REMOTE_SERVER}`,
       'ADD KUBE-LOAD-BALANCER-LOCAL 198.51.100.9,tcp:80',
+      `DEL_DEST TCP 198.51.100.9:80 -> ${REMOTE_SERVER}`,
     ],
     toCluster: [
       'DEL KUBE-LOAD-BALANCER-LOCAL 198.51.100.9,tcp:80',

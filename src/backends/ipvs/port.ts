@@ -6,7 +6,12 @@ import type { Family, IpAddress } from '../../model/ip.ts';
 import type { KernelError } from '../../model/errors.ts';
 import type { SetMember } from '../../kernel/ipset-codec.ts';
 import type { IpvsFailure, IpvsOperation } from '../../kernel/ipvs.ts';
-import type { IpvsDestination, IpvsService, ServiceKey } from '../../kernel/ipvs-codec.ts';
+import type {
+  IpvsDestination,
+  IpvsDestinationState,
+  IpvsService,
+  ServiceKey,
+} from '../../kernel/ipvs-codec.ts';
 import type { IpvsTimeouts } from '../../kernel/ipvs-daemon-codec.ts';
 import type { Table } from './render-rules.ts';
 import type { SetName } from './sets.ts';
@@ -53,6 +58,10 @@ export interface SetHeader {
 /** Rules of the kernel: table, then chain name, to rules in iptables-save's spelling without "-A CHAIN ". */
 export type KernelRules = ReadonlyMap<Table, ReadonlyMap<string, readonly string[]>>;
 
+/** A real server with what the kernel counts of it at present. */
+export type CountedDestination = IpvsDestination &
+  Pick<IpvsDestinationState, 'activeConnections' | 'inactiveConnections'>;
+
 export interface IpvsKernelPort {
   // Reads.
   services(): Promise<readonly IpvsService[]>;
@@ -63,7 +72,8 @@ export interface IpvsKernelPort {
    */
   servicePieces(): AsyncGenerator<readonly IpvsService[]>;
   service(key: ServiceKey): IpvsService | undefined;
-  destinations(key: ServiceKey): Promise<readonly IpvsDestination[]>;
+  /** Empty when there is no such virtual server. */
+  destinations(key: ServiceKey): Promise<readonly CountedDestination[]>;
   timeouts(): IpvsTimeouts;
   /** Members of one of our sets, or null when the set does not exist. */
   setMembers(set: SetName, family: Family): Promise<readonly SetMember[] | null>;

@@ -75,14 +75,14 @@ export class ServerVerifier {
 
   /** Reads each of these alone; those that are really missing or changed are made right, with everything that hangs on them. */
   private async repairVirtualServers(services: readonly AddressService[]): Promise<void> {
-    const { applied, ledger } = this.parts.table;
+    const { applied, drains, ledger, lingering } = this.parts.table;
     const owners = new Set<ServiceKey>();
     // Read before anything is noted: a read that fails must not leave a service out of `applied` with nobody to make it.
     const read = services.map((service) => [service, this.parts.port.service(service)] as const);
     for (const [service, found] of read) {
       const id = formatServiceKey(service);
       const known = applied.get(id);
-      const owner = ledger.ownerOf(id);
+      const owner = ledger.ownerOf(id) ?? lingering.get(id);
       if (known === undefined || (owner !== undefined && this.parts.table.failures.has(owner))) continue;
       if (owner === undefined) {
         // It stayed although no Service wants it (excludeCIDRs, a refused removal); once it is gone nobody misses it.
@@ -91,7 +91,9 @@ export class ServerVerifier {
       }
       if (found === undefined) {
         applied.delete(id);
-        this.repairs.note({ kind: 'virtualServer', object: id, what: 'was missing' });
+        drains.drop(id);
+        // Of one that lingers only what hangs on it is left to remove.
+        if (!lingering.has(id)) this.repairs.note({ kind: 'virtualServer', object: id, what: 'was missing' });
       } else if (isAddressService(found) && !isSameSettings(found, known.service)) {
         applied.set(id, { service: found, destinations: known.destinations });
         this.repairs.note({ kind: 'virtualServer', object: id, what: settingsText(found) });
@@ -126,12 +128,12 @@ export class ServerVerifier {
     key: ServiceKey,
     { id, service, realServers }: DesiredVirtualServer,
   ): Promise<void> {
-    const { applied, failures } = this.parts.table;
+    const { applied, drains, failures } = this.parts.table;
     const known = applied.get(id);
     if (known === undefined || failures.has(key)) return;
     const read = async (): Promise<string | null> => {
       const found = await this.parts.port.destinations(service);
-      const difference = differenceOf(found, realServers);
+      const difference = differenceOf(found, realServers, drains.of(id));
       if (difference !== null) applied.set(id, { service: known.service, destinations: found });
       return difference;
     };
@@ -151,10 +153,16 @@ export class ServerVerifier {
   }
 }
 
-/** What differs between the servers in the kernel and the planned ones, as one phrase; null when nothing does. */
+const NONE: ReadonlyMap<string, unknown> = new Map();
+
+/**
+ * What differs between the servers in the kernel and the planned ones, as one phrase; null when nothing does. Those that drain may be there, with
+ * weight 0.
+ */
 function differenceOf(
   found: AppliedVirtualServer['destinations'],
   planned: DesiredVirtualServer['realServers'],
+  draining: ReadonlyMap<string, unknown> = NONE,
 ): string | null {
   const byId = new Map(found.map((each) => [realServerId(each), each]));
   for (const server of planned) {
@@ -165,10 +173,13 @@ function differenceOf(
       return `${formatEndpoint(server.address, server.port)} had weight ${each.weight}, ${each.forwarding ?? ''} and thresholds ${each.upperThreshold ?? 0}:${each.lowerThreshold ?? 0}`;
     byId.delete(id);
   }
-  const [extra] = byId.values();
-  return extra === undefined
-    ? null
-    : `${formatEndpoint(extra.address, extra.port)} was there and is not planned`;
+  for (const [id, extra] of byId) {
+    const isDraining = draining.has(id);
+    if (isDraining && extra.weight === 0) continue;
+    const what = isDraining ? `had weight ${extra.weight} in its drain` : 'was there and is not planned';
+    return `${formatEndpoint(extra.address, extra.port)} ${what}`;
+  }
+  return null;
 }
 
 function settingsText({ scheduler, flags, timeoutSeconds, netmask }: AddressService): string {

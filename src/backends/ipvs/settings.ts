@@ -8,7 +8,9 @@ export interface IpvsSettings extends SwitchOptions {
   readonly masqueradeMark: number;
   /** ipvs.excludeCIDRs: virtual servers with an address in one are never deleted. */
   readonly excludeCIDRs: readonly Cidr[];
-  /** Monotonic milliseconds, for durations in reports. */
+  /** How long old connections to a server that goes are kept where the Service does not say; 0 = not at all. */
+  readonly drainTimeoutMs?: number;
+  /** Monotonic milliseconds, for durations in reports and for drains. */
   readonly now: () => number;
   /** Awaited between small pieces of work: gives Node's loop a turn when it was held for long. */
   readonly pace: () => Promise<void>;

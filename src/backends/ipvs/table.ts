@@ -5,6 +5,7 @@ import type { ServiceKey as IpvsKey } from '../../kernel/ipvs-codec.ts';
 import type { ServiceKey } from '../../model/names.ts';
 import type { DesiredMember, DesiredService } from './desired.ts';
 import type { AppliedVirtualServer } from './diff.ts';
+import { Drains } from './drains.ts';
 import { Failures } from './failures.ts';
 import { Ledger } from './ledger.ts';
 
@@ -21,12 +22,25 @@ export class Table {
   readonly kept = new Map<string, DesiredMember>();
   /** Room for members, by the kernel's name of each set that has a limit. */
   readonly capacities = new Map<string, number>();
+  /** Servers that are no longer planned and keep their old connections. */
+  readonly drains = new Drains();
+  /** Virtual servers that nobody wants any more and that stay while servers of theirs drain, by id, with the Service that had them. */
+  readonly lingering = new Map<string, ServiceKey>();
   readonly failures = new Failures();
 
   /** Forgets everything. */
   reset(): void {
     this.ledger = new Ledger();
     this.failures.reset();
-    for (const known of [this.desired, this.applied, this.foreign, this.kept, this.capacities]) known.clear();
+    this.drains.reset();
+    for (const known of [
+      this.desired,
+      this.applied,
+      this.foreign,
+      this.kept,
+      this.capacities,
+      this.lingering,
+    ])
+      known.clear();
   }
 }

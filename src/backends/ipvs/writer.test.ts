@@ -137,7 +137,11 @@ describe('what is in an excluded network', () => {
     const kernel = new FakeIpvsKernel();
     const backend = await excluding(kernel, WEB);
     await backend.apply(change([service(1, '10.0.0.2')]));
-    expect(kernel.writes).toEqual([`NEW_DEST ${ID} -> 10.0.0.2:8080`, `DEL_DEST ${ID} -> 10.0.0.1:8080`]);
+    expect(kernel.writes).toEqual([
+      `NEW_DEST ${ID} -> 10.0.0.2:8080`,
+      `SET_DEST ${ID} -> 10.0.0.1:8080`,
+      `DEL_DEST ${ID} -> 10.0.0.1:8080`,
+    ]);
   });
 
   it.each([

@@ -2,12 +2,14 @@
 // else: its Service is noted as failed, and what could not be removed as left over.
 
 import { errorLine, KernelError, PointsmanError } from '../../model/errors.ts';
-import { cidrContains, type Family, type IpAddress } from '../../model/ip.ts';
+import type { Family, IpAddress } from '../../model/ip.ts';
 import type { ServiceKey } from '../../model/names.ts';
 import { formatServiceKey } from '../../kernel/ipvs-codec.ts';
 import { makeMember, type AddressService, type DesiredVirtualServer } from './desired.ts';
 import { diffVirtualServer, isEmptyDiff, type VirtualServerDiff } from './diff.ts';
+import { leavingOf } from './drains.ts';
 import { emptyDelta, type LedgerDelta } from './ledger.ts';
+import { drainTimeoutOf, isExcluded, withLingering } from './lingering.ts';
 import { ownershipMember } from './observe.ts';
 import type { IpvsKernelPort } from './port.ts';
 import { counterparts } from './phases.ts';
@@ -109,8 +111,8 @@ export class Writer {
     isRepair: boolean,
     unwanted: Unwanted = { delta: emptyDelta(), deleted: [] },
   ): Promise<number> {
-    const { ledger, applied, desired, foreign } = this.table;
-    const { pace } = this.settings();
+    const { ledger, applied, desired, foreign, lingering } = this.table;
+    const settings = this.settings();
     const { delta } = unwanted;
     const wanted: DesiredVirtualServer[] = [];
     const changed = new Map<string, VirtualServerDiff>();
@@ -120,13 +122,15 @@ export class Writer {
     for (const key of keys) {
       const asked = desired.get(key);
       const previous = ledger.effectiveOf(key);
-      const next = asked === undefined ? null : ledger.restrict(asked, (id) => foreign.has(id));
+      const restricted = asked === undefined ? null : ledger.restrict(asked, (id) => foreign.has(id));
+      const next = withLingering(key, restricted, this.table, settings);
       ledger.settle(key, next, delta);
-      if (++settled % SERVICES_PER_PACE === 0) await pace();
+      if (++settled % SERVICES_PER_PACE === 0) await settings.pace();
       for (const virtualServer of next?.virtualServers ?? []) {
         wanted.push(virtualServer);
-        const diff = diffVirtualServer(applied.get(virtualServer.id), virtualServer);
-        if (!isEmptyDiff(diff)) changed.set(virtualServer.id, diff);
+        const diff = this.diff(virtualServer);
+        if (isEmptyDiff(diff)) this.followDrains(key, virtualServer, diff);
+        else changed.set(virtualServer.id, diff);
         if (this.refusedMembers.size > 0)
           for (const member of virtualServer.members)
             if (this.refusedMembers.has(member.id)) delta.addMembers.set(member.id, member);
@@ -142,7 +146,7 @@ export class Writer {
         if (isRepair || this.refusedMembers.has(member.id)) delta.addMembers.set(member.id, member);
       for (const { id, service, isBound } of previous.virtualServers) {
         if (isBound && this.unbound.has(service.address)) this.orphans.add(service.address);
-        if (ledger.ownerOf(id) !== undefined || !applied.has(id)) continue;
+        if (ledger.ownerOf(id) !== undefined || lingering.has(id) || !applied.has(id)) continue;
         this.addDeletion(service, deleted, delta);
       }
     }
@@ -188,8 +192,21 @@ export class Writer {
     }
   }
 
+  private diff(virtualServer: DesiredVirtualServer): VirtualServerDiff {
+    const leaving = leavingOf(virtualServer, drainTimeoutOf(virtualServer, this.settings()));
+    return diffVirtualServer(this.table.applied.get(virtualServer.id), virtualServer, leaving);
+  }
+
+  /** The kernel has what a virtual server needs: from now on these are its drains. */
+  private followDrains(key: ServiceKey, virtualServer: DesiredVirtualServer, diff: VirtualServerDiff): void {
+    const { id, service } = virtualServer;
+    const settings = this.settings();
+    const timeoutMs = drainTimeoutOf(virtualServer, settings);
+    this.table.drains.follow({ id, key, service }, diff.draining, settings.now(), timeoutMs);
+  }
+
   private addDeletion(service: AddressService, deleted: AddressService[], delta: LedgerDelta): void {
-    if (this.isExcluded(service)) this.keepExcluded(service, delta);
+    if (isExcluded(service, this.settings())) this.keepExcluded(service, delta);
     else deleted.push(service);
   }
 
@@ -235,11 +252,6 @@ export class Writer {
   /** True for a wanted address that is not on kube-ipvs0 for a reason that its Service was told. */
   isUnbound(address: IpAddress): boolean {
     return this.unbound.has(address);
-  }
-
-  /** ipvs.excludeCIDRs: a virtual server in there is never deleted, not even a stale one of ours (so kube-proxy). */
-  private isExcluded({ address }: AddressService): boolean {
-    return this.settings().excludeCIDRs.some((cidr) => cidrContains(cidr, address));
   }
 
   /** It keeps its mark, so that it is known as ours when a Service wants it again. */
@@ -312,7 +324,10 @@ export class Writer {
       const { leftovers } = this.table.failures;
       if (error !== undefined) leftovers.errors.set(id, error);
       if (error !== undefined || keptServices.has(service)) leftovers.services.set(id, service);
-      else this.table.applied.delete(id);
+      else {
+        this.table.applied.delete(id);
+        this.table.drains.drop(id);
+      }
     }
   }
 
@@ -332,10 +347,10 @@ export class Writer {
 
   /** Remembers what the kernel holds after the step; returns Services that must be settled again because a key turned out foreign. */
   private settleChanges(changed: ReadonlyMap<string, VirtualServerDiff>, outcome: StepOutcome): ServiceKey[] {
-    const { ledger, applied, foreign, failures } = this.table;
+    const { ledger, applied, foreign, failures, lingering } = this.table;
     const again: ServiceKey[] = [];
     for (const [id, diff] of changed) {
-      const key = ledger.ownerOf(id);
+      const key = ledger.ownerOf(id) ?? lingering.get(id);
       const error = outcome.failedVirtualServers.get(id);
       const virtualServer =
         key === undefined ? undefined : ledger.effectiveOf(key).virtualServers.find((each) => each.id === id);
@@ -343,15 +358,18 @@ export class Writer {
       const isNew = diff.service?.op === 'NEW_SERVICE';
       if (error === undefined) {
         // A new one that had to stay shut was not made; why is noted with its guard or its rules.
-        if (!isNew || !outcome.shut.has(id))
-          applied.set(id, { service: virtualServer.service, destinations: virtualServer.realServers });
+        if (!isNew || !outcome.shut.has(id)) {
+          applied.set(id, diff.result);
+          this.followDrains(key, virtualServer, diff);
+        }
       } else if (isNew && isNotMade(error) && error.errno === EEXIST) {
         foreign.set(id, virtualServer.service);
         again.push(key);
       } else {
         // Made, but not all of its servers: it is ours, and `retry` reads what it has.
-        if (!isNotMade(error) && !applied.has(id)) {
-          applied.set(id, { service: virtualServer.service, destinations: [] });
+        if (!isNotMade(error)) {
+          if (!applied.has(id)) applied.set(id, { service: virtualServer.service, destinations: [] });
+          this.followDrains(key, virtualServer, diff);
         }
         failures.noteRefusal(key, id, error);
       }
