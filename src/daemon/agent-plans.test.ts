@@ -101,6 +101,7 @@ it('gives a contested address to the older Service, reports the other, and passe
   expect(servers()).toEqual(['10.0.0.1:8080']);
   expect(kernel.writes.filter((write) => / 172\.30\.0\.41:80/.test(write))).toEqual([
     'NEW_DEST TCP 172.30.0.41:80 -> 10.0.0.1:8080',
+    'SET_DEST TCP 172.30.0.41:80 -> 10.0.0.2:8080',
     'DEL_DEST TCP 172.30.0.41:80 -> 10.0.0.2:8080',
   ]);
   expect(agent.problems()).toEqual([]);

@@ -84,6 +84,7 @@ describe('the agent', () => {
     await agent.sync('request');
     expect(kernel.writes).toEqual([
       'NEW_DEST TCP 172.30.0.41:80 -> 10.0.0.3:8080',
+      'SET_DEST TCP 172.30.0.41:80 -> 10.0.0.1:8080',
       'DEL_DEST TCP 172.30.0.41:80 -> 10.0.0.1:8080',
     ]);
     agent.onEvents([gone('web')]);
