@@ -133,14 +133,25 @@ export function encodeFilter(writer: MessageWriter, filter: ConntrackFilter): vo
   writer.endNest(nest);
 }
 
-/** The kernel refuses ports without a protocol. */
+/** The part of a filter that `encodeFilter` hands to the kernel. */
+export function kernelFilter({ family, original, reply }: ConntrackFilter): ConntrackFilter {
+  return { family, original: kernelPart(original), reply: kernelPart(reply) };
+}
+
+/**
+ * Not ports without a protocol, which the kernel refuses, and not addresses of IPv6: asked for one, Linux gives everything but its entries
+ * (seen on 6.1 and 6.18: ctnetlink_filter_match_tuple takes the 0 of ipv6_addr_cmp, which means equal, for a difference).
+ */
 function kernelPart(filter: TupleFilter = {}): TupleFilter {
-  if (filter.protocol !== undefined) return filter;
-  const { source, destination } = filter;
-  return {
-    ...(source === undefined ? {} : { source }),
-    ...(destination === undefined ? {} : { destination }),
-  };
+  const { source, destination, protocol, sourcePort, destinationPort } = filter;
+  const part: { -readonly [K in keyof TupleFilter]: TupleFilter[K] } = {};
+  if (source !== undefined && familyOf(source) === 'IPv4') part.source = source;
+  if (destination !== undefined && familyOf(destination) === 'IPv4') part.destination = destination;
+  if (protocol === undefined) return part;
+  part.protocol = protocol;
+  if (sourcePort !== undefined) part.sourcePort = sourcePort;
+  if (destinationPort !== undefined) part.destinationPort = destinationPort;
+  return part;
 }
 
 function filterBits(filter: TupleFilter): number {

@@ -16,6 +16,7 @@ import {
   encodeEntryKey,
   encodeFilter,
   encodeTuple,
+  kernelFilter,
   matchesFilter,
   TUPLE_ATTR,
   type ConntrackEntry,
@@ -142,12 +143,43 @@ describe('a kernel that does not filter', () => {
     },
   );
 
+  it.each([
+    ['passes over filters', everything, false],
+    ['compares', (seq: number) => [...everything(seq).slice(0, 1), { bytes: done(seq) }], true],
+  ] as const)('and one that %s are told apart by their answers', async (_, answers, filtersInKernel) => {
+    const client = ConntrackClient.open(() => new ScriptedTransport((request) => answers(seqOf(request))));
+    expect(client.filtersInKernel).toBe(true);
+    await client.list(filter);
+    expect(client.filtersInKernel).toBe(filtersInKernel);
+  });
+
+  it('and is left what no kernel compares, ports without a protocol, is not taken for one that passes over filters', async () => {
+    const client = ConntrackClient.open(() => new ScriptedTransport((request) => everything(seqOf(request))));
+    expect(await client.list({ family: 'IPv4', original: { destinationPort: 53 } })).toEqual([entry(53)]);
+    expect(client.filtersInKernel).toBe(true);
+  });
+
   it('and has no connection tracking at all says so', async () => {
     const client = ConntrackClient.open(
       () => new ScriptedTransport((request) => [{ bytes: ack(seqOf(request), -22) }]),
     );
     await expect(client.list(filter)).rejects.toMatchObject({ name: 'KernelError', errnoName: 'EINVAL' });
   });
+});
+
+it('a list holds only what is wanted of what matches', async () => {
+  const client = ConntrackClient.open(
+    () =>
+      new ScriptedTransport((request) => {
+        const seq = seqOf(request);
+        const entries = [53, 80, 81].map((port) => ({
+          bytes: message(0x100, 2, seq, entryPayload(entry(port))),
+        }));
+        return [...entries, { bytes: done(seq) }];
+      }),
+  );
+  const isWanted = ({ original }: ConntrackEntry): boolean => original.destinationPort > 53;
+  expect(await client.list({ family: 'IPv4' }, isWanted)).toEqual([entry(80), entry(81)]);
 });
 
 describe('deleting', () => {
@@ -262,6 +294,14 @@ describe('codec', () => {
         '00000000',
       ].join(''),
     );
+  });
+
+  it('leaves to this side what the kernel gets wrong: IPv6 addresses', () => {
+    const asked = (original: object): object | undefined =>
+      kernelFilter({ family: 'IPv6', original }).original;
+    expect(asked({ source: ip('fd00::2'), destination: ip('fd00::1') })).toEqual({});
+    const portal = { destination: ip('fd00::1'), protocol: 17, destinationPort: 53 };
+    expect(asked(portal)).toEqual({ protocol: 17, destinationPort: 53 });
   });
 
   it('leaves to this side what the kernel refuses: ports without a protocol', () => {

@@ -8,6 +8,7 @@ import {
   encodeEntryKey,
   encodeFilter,
   formatEntry,
+  kernelFilter,
   matchesFilter,
 } from './conntrack-codec.ts';
 import type { ConntrackEntry, ConntrackFilter } from './conntrack-codec.ts';
@@ -30,7 +31,6 @@ export interface ConntrackFailure {
 export class ConntrackClient {
   private readonly writes: NetlinkSocket;
   private readonly reads: NetlinkSocket;
-  /** False once the kernel refused a filter as such. */
   private canFilter = true;
 
   private constructor(writes: NetlinkSocket, reads: NetlinkSocket) {
@@ -48,28 +48,41 @@ export class ConntrackClient {
     this.reads.close();
   }
 
+  /** False once the kernel was seen to refuse a filter or to pass over it: then every `list` costs the time of a full one. */
+  get filtersInKernel(): boolean {
+    return this.canFilter;
+  }
+
   /**
-   * The entries that match, each at most a moment old. The kernel compares where it can (Linux 5.8 on), and everything is compared
-   * again here, so the result is the same on every kernel; on older ones it costs the time of a full list.
-   * Throws KernelError (EINVAL: no connection tracking in this kernel).
+   * The entries that match and are wanted, each at most a moment old; those that are not wanted take no memory. The kernel compares the
+   * filter where it can (Linux 5.8 on), and everything is compared again here, so the result is the same on every kernel; on older ones
+   * it costs the time of a full list. Throws KernelError (EINVAL: no connection tracking in this kernel).
    */
-  async list(filter: ConntrackFilter): Promise<ConntrackEntry[]> {
+  async list(
+    filter: ConntrackFilter,
+    isWanted: (entry: ConntrackEntry) => boolean = () => true,
+  ): Promise<ConntrackEntry[]> {
     if (this.canFilter) {
       try {
-        return await this.dump(filter, true);
+        return await this.dump(filter, isWanted, true);
       } catch (error) {
         if (!(error instanceof KernelError) || (error.errno !== EINVAL && error.errno !== EOPNOTSUPP))
           throw error;
       }
       // Kernels before 5.8 pass over filters they do not know; others may know filters but not this one.
-      const entries = await this.dump(filter, false);
+      const entries = await this.dump(filter, isWanted, false);
       this.canFilter = false;
       return entries;
     }
-    return this.dump(filter, false);
+    return this.dump(filter, isWanted, false);
   }
 
-  private dump(filter: ConntrackFilter, isFiltered: boolean): Promise<ConntrackEntry[]> {
+  private dump(
+    filter: ConntrackFilter,
+    isWanted: (entry: ConntrackEntry) => boolean,
+    isFiltered: boolean,
+  ): Promise<ConntrackEntry[]> {
+    const asked = kernelFilter(filter);
     const answerType = nfnetlinkType(SUBSYSTEM.CTNETLINK, CONNTRACK_CMD.NEW);
     return this.reads.dump(
       nfnetlinkType(SUBSYSTEM.CTNETLINK, CONNTRACK_CMD.GET),
@@ -80,7 +93,10 @@ export class ConntrackClient {
       ({ bytes, header }) => {
         if (header.type !== answerType) return undefined;
         const entry = decodeEntry(bytes, header.payloadStart, header.payloadEnd);
-        return entry !== undefined && matchesFilter(filter, entry) ? entry : undefined;
+        if (entry === undefined) return undefined;
+        if (matchesFilter(filter, entry)) return isWanted(entry) ? entry : undefined;
+        if (isFiltered && !matchesFilter(asked, entry)) this.canFilter = false;
+        return undefined;
       },
       `${filter.family} conntrack entries`,
     );

@@ -317,6 +317,14 @@ bash -c 'for p in 5001 5002 5003 5004; do echo x > /dev/udp/127.0.0.1/$p; echo x
     family: 'IPv4',
     original: { destination: ip('127.0.0.2'), protocol: 17 },
   });
+  const byAddress = await conntrack.list({
+    family: 'IPv6',
+    original: { destination: ip('::1'), protocol: 17, destinationPort: 5004 },
+  });
+  const byOtherAddress = await conntrack.list({
+    family: 'IPv6',
+    original: { destination: ip('::2'), protocol: 17 },
+  });
   const outcome = await conntrack.delete(some);
   const after = printed();
   const again = await conntrack.delete(some);
@@ -330,6 +338,7 @@ bash -c 'for p in 5001 5002 5003 5004; do echo x > /dev/udp/127.0.0.1/$p; echo x
     ]),
     before,
     some: some.length,
+    ipv6: [byAddress.map(({ original }) => original.destinationPort), byOtherAddress.length],
     outcome,
     after,
     again,
