@@ -17,6 +17,7 @@ import type { Problem } from '../model/problem.ts';
 import type { NodeOptions } from '../plan/plan.ts';
 import { Agent } from './agent.ts';
 import { ConfigFollower } from './config-follower.ts';
+import { Flows } from './flows.ts';
 import { LocalAddresses } from './local-addresses.ts';
 import { MissingSchedulers } from './missing-schedulers.ts';
 import type { Log } from './log.ts';
@@ -48,6 +49,7 @@ export class Daemon {
   private readonly source: ManifestSource;
   private readonly addresses = new LocalAddresses();
   private readonly verification: Verification;
+  private readonly flows: Flows;
   private readonly configFollower: ConfigFollower;
   private readonly nodeName: string;
   private readonly families: readonly Family[];
@@ -104,6 +106,11 @@ export class Daemon {
       log: this.log,
       timers: NODE_TIMERS,
     });
+    this.flows = new Flows({
+      beside: (task) => this.loop.beside(task),
+      log: this.log,
+      timers: NODE_TIMERS,
+    });
     this.configFollower = new ConfigFollower({
       log: this.log,
       check: ({ ipvs }) => requireScheduler(ipvs.scheduler),
@@ -139,6 +146,7 @@ export class Daemon {
 
   private async sync(reason: SyncReason): Promise<{ needsRetry: boolean }> {
     const result = await this.agent.sync(reason);
+    this.flows.afterSync();
     const isNews = await this.missingSchedulers.learn(this.backend.failedOperations(), (key) =>
       (this.agent.planOf(key)?.virtualServers ?? []).map(({ scheduler }) => scheduler),
     );
@@ -262,6 +270,7 @@ export class Daemon {
       facts: collectFacts(this.agent, this.backend),
       verification: this.verification.status,
       kernel: this.counted,
+      flows: this.flows.keeper,
     });
   }
 
@@ -271,6 +280,7 @@ export class Daemon {
     this.addresses.close();
     await this.source.close();
     await this.verification.stop();
+    await this.flows.stop();
     await this.loop.stop();
     this.port.close();
   }

@@ -6,6 +6,7 @@ import { FakeIpvsKernel } from '../../test/fake-ipvs-kernel.ts';
 import { startAgent } from '../../test/in-memory-agent.ts';
 import { PLAIN_NODE } from '../../test/nodes.ts';
 import { CountedPort, KERNEL_WRITES, type KernelCounts } from '../backends/ipvs/counted-port.ts';
+import type { FlowCounts } from '../backends/flow-keeper.ts';
 import type { FailedOperation } from '../backends/ipvs/failures.ts';
 import { REPAIR_KINDS } from '../backends/ipvs/repairs.ts';
 import type { ClusterEvent } from '../model/objects.ts';
@@ -50,7 +51,13 @@ const failed = (object: string, more: Partial<FailedOperation> = {}): FailedOper
 });
 
 function metrics(facts: Partial<AgentFacts> = {}, more: Partial<MetricSources> = {}): MetricFamily[] {
-  return agentMetrics({ facts: { ...FACTS, ...facts }, verification: null, kernel: NO_COUNTS, ...more });
+  return agentMetrics({
+    facts: { ...FACTS, ...facts },
+    verification: null,
+    kernel: NO_COUNTS,
+    flows: null,
+    ...more,
+  });
 }
 
 /** Lines of one family: "ENOMEM NEW_DEST 2", labels in the order of their names. */
@@ -163,13 +170,28 @@ describe('the metrics of an agent', () => {
     expect(samples(families, 'kernel_failures_total')).toEqual(['KERNEL_TIMEOUT read 5']);
   });
 
+  it('have nothing of flows where nobody looks after them', () => {
+    expect(samples(metrics(), 'conntrack_entries_deleted_total')).toEqual([]);
+    expect(samples(metrics(), 'conntrack_failures_total')).toEqual([]);
+  });
+
+  it('have the flows that were deleted by family, and failures by errno', () => {
+    const flows: FlowCounts = {
+      deleted: (family) => (family === 'IPv4' ? 7 : 0),
+      failures: () => [{ errno: 'EPERM', count: 2 }],
+    };
+    const families = metrics({}, { flows });
+    expect(samples(families, 'conntrack_entries_deleted_total')).toEqual(['IPv4 7', 'IPv6 0']);
+    expect(samples(families, 'conntrack_failures_total')).toEqual(['EPERM 2']);
+  });
+
   it('follow an agent whose kernel refuses something, until it does not', async () => {
     const kernel = new FakeIpvsKernel();
     kernel.faults.push({ matches: (write) => write.includes('10.244.1.5:8080'), errno: 'ENOMEM', times: 1 });
     const port = new CountedPort(kernel);
     const { agent, backend } = startAgent(port, { ...PLAIN_NODE, families: ['IPv4'] }, EVENTS);
     const collect = (): MetricFamily[] =>
-      agentMetrics({ facts: collectFacts(agent, backend), verification: null, kernel: port });
+      agentMetrics({ facts: collectFacts(agent, backend), verification: null, kernel: port, flows: null });
     expect(samples(collect(), 'pending_services')).toEqual(['1']);
     await agent.sync('request');
     const refused = collect();
@@ -201,6 +223,7 @@ describe('the names of the metrics', () => {
         lastError: '',
       },
       kernel: { writes: () => 1, failures: () => [{ operation: 'read', errno: 'EIO', count: 1 }] },
+      flows: { deleted: () => 1, failures: () => [{ errno: 'EPERM', count: 1 }] },
     },
   );
 

@@ -2,8 +2,10 @@
 // known here. No label may hold the name of a Service, and every label has a bounded number of values. docs/metrics.md lists them all.
 
 import { KERNEL_WRITES, type KernelCounts } from '../backends/ipvs/counted-port.ts';
+import type { FlowCounts } from '../backends/flow-keeper.ts';
 import type { FailedOperation } from '../backends/ipvs/failures.ts';
 import { REPAIR_KINDS } from '../backends/ipvs/repairs.ts';
+import type { Family } from '../model/ip.ts';
 import type { AgentFacts } from './status.ts';
 import type { VerifyLoopStatus } from './verify-loop.ts';
 
@@ -29,7 +31,11 @@ export interface MetricSources {
   /** null where nothing is verified. */
   readonly verification: VerifyLoopStatus | null;
   readonly kernel: KernelCounts;
+  /** null where nobody looks after the flows of UDP clients. */
+  readonly flows: FlowCounts | null;
 }
+
+const FAMILIES: readonly Family[] = ['IPv4', 'IPv6'];
 
 /** Objects that pointsman_failed_operation_info names; all are in the status. */
 export const MAX_FAILED_OBJECTS = 50;
@@ -37,7 +43,7 @@ export const MAX_FAILED_OBJECTS = 50;
 export const MAX_FAILED_PAIRS = 64;
 
 /** All metrics of an agent, in the order in which they are written. */
-export function agentMetrics({ facts, verification, kernel }: MetricSources): MetricFamily[] {
+export function agentMetrics({ facts, verification, kernel, flows }: MetricSources): MetricFamily[] {
   return [
     ...syncMetrics(facts),
     ...failureMetrics(facts),
@@ -48,6 +54,7 @@ export function agentMetrics({ facts, verification, kernel }: MetricSources): Me
       REPAIR_KINDS.map((kind) => ({ labels: { kind }, value: facts.repairs.byKind[kind] })),
     ),
     ...verificationMetrics(verification),
+    ...flowMetrics(flows),
   ];
 }
 
@@ -130,6 +137,24 @@ function verificationMetrics(verification: VerifyLoopStatus | null): MetricFamil
       'verification_last_cycle_work_seconds',
       'How long work was done in the last complete comparison.',
       seconds(lastCycle?.workMs),
+    ),
+  ];
+}
+
+/** The first is kube-proxy's conntrack_reconciler_deleted_entries_total, with its label. */
+function flowMetrics(flows: FlowCounts | null): MetricFamily[] {
+  return [
+    counter(
+      'conntrack_entries_deleted_total',
+      'Tracked UDP flows that were deleted because their server went, or because they were older than their Service.',
+      flows === null
+        ? []
+        : FAMILIES.map((family) => ({ labels: { ip_family: family }, value: flows.deleted(family) })),
+    ),
+    counter(
+      'conntrack_failures_total',
+      'Lists and deletions of tracked UDP flows that failed; they are tried again.',
+      (flows?.failures() ?? []).map(({ errno, count }) => ({ labels: { errno }, value: count })),
     ),
   ];
 }

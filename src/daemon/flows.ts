@@ -1,0 +1,55 @@
+// Wires the care for UDP flows: this node's conntrack, the keeper that hears what changed in the kernel, and its turns beside the syncs.
+
+import { FlowKeeper } from '../backends/flow-keeper.ts';
+import { ConntrackClient } from '../kernel/conntrack.ts';
+import { FlowLoop } from './flow-loop.ts';
+import type { Log } from './log.ts';
+import type { SyncLoop, Timers } from './sync-loop.ts';
+
+export interface FlowsParts {
+  readonly beside: SyncLoop['beside'];
+  readonly log: Log;
+  readonly timers: Timers;
+}
+
+export class Flows {
+  /** To be told what the kernel has after each write; gives the counts for the metrics. */
+  readonly keeper: FlowKeeper;
+  private readonly conntrack = ConntrackClient.open();
+  private readonly loop: FlowLoop;
+
+  /** Opens conntrack. Throws KERNEL_REFUSED when the kernel has no netfilter over netlink. */
+  constructor({ beside, log, timers }: FlowsParts) {
+    this.keeper = new FlowKeeper({
+      table: this.conntrack,
+      now: () => timers.now(),
+      onError: (message) =>
+        log.error('Stale flows of UDP clients may be left; it is tried again', { err: message }),
+    });
+    this.loop = new FlowLoop({
+      keeper: this.keeper,
+      beside: (work) =>
+        beside(async () => {
+          await work();
+          return { needsRetry: false };
+        }),
+      onPass: ({ family, deleted, durationMs }) =>
+        log.verbose(deleted > 0 ? 1 : 2, 'Looked for stale flows of UDP clients', {
+          family,
+          deleted,
+          elapsedMs: Math.round(durationMs * 10) / 10,
+        }),
+      timers,
+    });
+  }
+
+  /** See FlowLoop.afterSync. */
+  afterSync(): void {
+    this.loop.afterSync();
+  }
+
+  async stop(): Promise<void> {
+    await this.loop.stop();
+    this.conntrack.close();
+  }
+}
