@@ -1,6 +1,6 @@
-// `npm run bench -- first-sync | one-change | idle | verify | ipvsadm | plan | addresses [-o json] [--sizes 1000x10,5000x8]`: what README's
+// `npm run bench -- first-sync | one-change | idle | verify | ipvsadm | plan | addresses | flows [-o json] [--sizes 1000x10,5000x8]`: what README's
 // figures come from. Each measurement runs in a guest of its own, so that none sees what another left in the kernel; those of the plan
-// need no kernel.
+// need no kernel, those of flows run on this machine's.
 
 import { cpus, totalmem } from 'node:os';
 import { runInGuest } from '../lab/boot.ts';
@@ -22,6 +22,8 @@ const DEFAULT_SIZES: Readonly<Record<string, string>> = {
   plan: '5000x8,44000x1,20000x8',
   // Of these only the first number counts.
   addresses: '1000x1,10000x1,44000x1',
+  // Of these, too.
+  flows: '1000x1,10000x1,50000x1',
 };
 const GUEST_TIMEOUT_MS = 540_000;
 /** What bin/pointsman starts the agent with. */
@@ -45,13 +47,20 @@ async function main(): Promise<void> {
   const rows: Record<string, string | number>[] = [];
   // All sizes at once: they are compared.
   if (name === 'plan') rows.push(...(await import('./plan.ts')).benchPlan(sizes, AGENT_NODE_FLAGS));
+  else if (name === 'flows')
+    rows.push(
+      ...(await import('./flows.ts')).benchFlows(
+        sizes.map(({ services }) => services),
+        AGENT_NODE_FLAGS,
+      ),
+    );
   else if (name === 'addresses') rows.push(...(await addresses(sizes)));
   else for (const size of sizes) rows.push(...[await BENCHES[name as keyof typeof BENCHES](size)].flat());
   const machine = {
     cpu: cpus()[0]?.model ?? '',
     cores: cpus().length,
     memoryGiB: Math.round(totalmem() / 2 ** 30),
-    guest: name === 'plan' ? null : 'user-mode Linux 6.1, one CPU',
+    guest: name === 'plan' || name === 'flows' ? null : 'user-mode Linux 6.1, one CPU',
     node: process.version,
   };
   if (optionOf(options, '-o') === 'json')
