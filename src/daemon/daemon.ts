@@ -76,8 +76,14 @@ export class Daemon {
     this.families = families;
     this.port = port;
     this.counted = new CountedPort(port);
+    this.flows = new Flows({
+      beside: (task) => this.loop.beside(task),
+      log: this.log,
+      timers: NODE_TIMERS,
+    });
     this.backend = new IpvsBackend(this.counted, families, this.settings(), {
       onRepair: (repair) => logRepair(this.log, repair),
+      onFlowChange: (change) => this.flows.keeper.note(change),
     });
     this.source = new ManifestSource(options.manifests, {
       onEvents: (events, problems, warnings) => this.onManifests(events, problems, warnings),
@@ -103,11 +109,6 @@ export class Daemon {
       backend: this.backend,
       agent: this.agent,
       syncLoop: this.loop,
-      log: this.log,
-      timers: NODE_TIMERS,
-    });
-    this.flows = new Flows({
-      beside: (task) => this.loop.beside(task),
       log: this.log,
       timers: NODE_TIMERS,
     });

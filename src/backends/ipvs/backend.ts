@@ -13,6 +13,7 @@ import type { ServiceKey } from '../../model/names.ts';
 import type { Problem } from '../../model/problem.ts';
 import type { NodeOptions, ServicePlan } from '../../plan/plan.ts';
 import type { ApplyReport, Backend, Capability, PlanChange } from '../backend.ts';
+import type { FlowChange } from '../stale-flows.ts';
 import { Adoption } from './adoption.ts';
 import type { DesiredVirtualServer } from './desired.ts';
 import { Drainer, type CutConnections } from './drainer.ts';
@@ -38,6 +39,8 @@ export interface IpvsBackendOptions {
   readonly onRepair?: (repair: Repair) => void;
   /** Hears of connections that were cut because the time of a drain was up. */
   readonly onCut?: (cut: CutConnections) => void;
+  /** Hears, after each write, what the kernel now has of each UDP virtual server that changed; after the first apply of all. */
+  readonly onFlowChange?: (change: FlowChange) => void;
 }
 
 export class IpvsBackend implements Backend {
@@ -50,6 +53,7 @@ export class IpvsBackend implements Backend {
   private readonly switches: SwitchKeeper;
   private readonly rules: RuleKeeper;
   private readonly families: readonly Family[];
+  private readonly onFlowChange: (change: FlowChange) => void;
   private node: NodeOptions | null = null;
   private areSwitchesDue = true;
   private areTimeoutsDue = true;
@@ -66,6 +70,7 @@ export class IpvsBackend implements Backend {
     this.port = port;
     this.families = families;
     this.settings = settings;
+    this.onFlowChange = options.onFlowChange ?? (() => {});
     this.writer = new Writer(port, this.table, families, () => this.settings);
     this.rules = new RuleKeeper(port, this.table, this.writer, families);
     this.switches = new SwitchKeeper(
@@ -232,6 +237,7 @@ export class IpvsBackend implements Backend {
 
   private report(operations: number, startMs: number): ApplyReport {
     const { failures } = this.table;
+    this.tellFlows();
     return {
       operations,
       failed: failures.keys(),
@@ -239,6 +245,17 @@ export class IpvsBackend implements Backend {
       nodeFailures: failures.nodeObjects(),
       durationMs: this.settings.now() - startMs,
     };
+  }
+
+  /** Those whose Service fails wait for its retry: until then it is not known what the kernel has. */
+  private tellFlows(): void {
+    const { applied, failures, ledger } = this.table;
+    for (const [id, service] of applied.touched) {
+      const owner = ledger.ownerOf(id);
+      if (owner !== undefined && failures.has(owner)) continue;
+      applied.touched.delete(id);
+      this.onFlowChange({ portal: service, realServers: applied.get(id)?.destinations ?? null });
+    }
   }
 
   /** What is not as planned at present, as after an apply that did nothing. */

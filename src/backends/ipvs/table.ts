@@ -1,7 +1,7 @@
 // What the IPVS backend knows and wants at present, shared by its parts: the writer, the first start, the verifier. Values only; each part
 // says for itself when it changes them.
 
-import type { ServiceKey as IpvsKey } from '../../kernel/ipvs-codec.ts';
+import { PROTOCOL_NUMBER, type ServiceKey as IpvsKey } from '../../kernel/ipvs-codec.ts';
 import type { ServiceKey } from '../../model/names.ts';
 import type { DesiredMember, DesiredService } from './desired.ts';
 import type { AppliedVirtualServer } from './diff.ts';
@@ -9,13 +9,36 @@ import { Drains } from './drains.ts';
 import { Failures } from './failures.ts';
 import { Ledger } from './ledger.ts';
 
+/**
+ * Virtual servers of ours in the kernel, by id; remembers which of those of UDP came, went or changed until somebody takes them off the list: flows
+ * of other protocols end by themselves.
+ */
+export class AppliedVirtualServers extends Map<string, AppliedVirtualServer> {
+  readonly touched = new Map<string, AppliedVirtualServer['service']>();
+
+  override set(id: string, virtualServer: AppliedVirtualServer): this {
+    this.touch(id, virtualServer.service);
+    return super.set(id, virtualServer);
+  }
+
+  override delete(id: string): boolean {
+    const known = this.get(id);
+    if (known !== undefined) this.touch(id, known.service);
+    return super.delete(id);
+  }
+
+  private touch(id: string, service: AppliedVirtualServer['service']): void {
+    if (service.protocol === PROTOCOL_NUMBER.UDP) this.touched.set(id, service);
+  }
+}
+
 export class Table {
   /** What Services share in the kernel, and what each really gets. */
   ledger = new Ledger();
   /** What each Service asks for. */
   readonly desired = new Map<ServiceKey, DesiredService>();
   /** Virtual servers of ours in the kernel, by id. */
-  readonly applied = new Map<string, AppliedVirtualServer>();
+  readonly applied = new AppliedVirtualServers();
   /** Virtual servers that others made, by id. */
   readonly foreign = new Map<string, IpvsKey>();
   /** Members of our sets that no Service needs and that stay, by id: others put them there, or they mark what is excluded. */
