@@ -26,6 +26,7 @@ export function statusSections(status: AgentStatus): string[][] {
   return [
     failedOperations(status.failedOperations),
     leftovers(status.leftovers),
+    draining(status.draining),
     switches(status.kernel),
     repairs(status.repairs),
     verification(status.verification),
@@ -72,6 +73,27 @@ function leftovers(objects: readonly string[]): string[] {
     'Left over (wanted by no Service and not removable yet; tried again):',
     ...objects.slice(0, MAX_LINES).map((each) => `  ${each}`),
     ...more(objects.length - MAX_LINES),
+  ];
+}
+
+function draining({ servers }: AgentStatus['draining']): string[] {
+  if (servers.length === 0) return [];
+  const rows = servers
+    .slice(0, MAX_LINES)
+    .map(({ virtualServer, address, activeConnections, inactiveConnections, secondsLeft, service }) => [
+      virtualServer,
+      address,
+      String(activeConnections),
+      String(inactiveConnections),
+      `${secondsLeft} s`,
+      service === '' ? '(none any more)' : service,
+    ]);
+  return [
+    'Draining (no new connections; what is left at the end of the time is cut):',
+    ...indent(
+      formatTable(['VIRTUAL SERVER', 'REAL SERVER', 'ACTIVE', 'INACTIVE', 'TIME LEFT', 'SERVICE'], rows),
+    ),
+    ...more(servers.length - rows.length),
   ];
 }
 

@@ -17,6 +17,7 @@ const SYNCED: AgentStatus = {
   plannedServices: 0,
   pendingServices: 0,
   services: [],
+  draining: { servers: [], ended: { drained: 0, deadline: 0, returned: 0, gone: 0 } },
   foreignVirtualServers: [],
   failedOperations: [],
   leftovers: [],

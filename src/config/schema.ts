@@ -133,6 +133,7 @@ export const FIELDS = {
   pointsman: {
     otherFamilySourceRanges: withDefault(z.enum(['Allow', 'Deny'], 'use Allow or Deny'), 'Allow' as const),
     estimation: withDefault(z.enum(['Auto', 'On', 'Off'], 'use Auto, On or Off'), 'Auto' as const),
+    drainTimeout: duration('15m', false),
   },
   portRange: ignored(),
   windowsRunAsService: ignored(),

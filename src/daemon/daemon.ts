@@ -17,6 +17,7 @@ import type { Problem } from '../model/problem.ts';
 import type { NodeOptions } from '../plan/plan.ts';
 import { Agent } from './agent.ts';
 import { ConfigFollower } from './config-follower.ts';
+import { Draining, logCut } from './draining.ts';
 import { Flows } from './flows.ts';
 import { LocalAddresses } from './local-addresses.ts';
 import { MissingSchedulers } from './missing-schedulers.ts';
@@ -50,6 +51,7 @@ export class Daemon {
   private readonly addresses = new LocalAddresses();
   private readonly verification: Verification;
   private readonly flows: Flows;
+  private readonly draining: Draining;
   private readonly configFollower: ConfigFollower;
   private readonly nodeName: string;
   private readonly families: readonly Family[];
@@ -84,6 +86,7 @@ export class Daemon {
     this.backend = new IpvsBackend(this.counted, families, this.settings(), {
       onRepair: (repair) => logRepair(this.log, repair),
       onFlowChange: (change) => this.flows.keeper.note(change),
+      onCut: (cut) => logCut(this.log, cut),
     });
     this.source = new ManifestSource(options.manifests, {
       onEvents: (events, problems, warnings) => this.onManifests(events, problems, warnings),
@@ -110,6 +113,13 @@ export class Daemon {
       agent: this.agent,
       syncLoop: this.loop,
       log: this.log,
+      timers: NODE_TIMERS,
+      afterWork: () => this.afterWork(),
+    });
+    this.draining = new Draining({
+      backend: this.backend,
+      agent: this.agent,
+      beside: (task) => this.loop.beside(task),
       timers: NODE_TIMERS,
     });
     this.configFollower = new ConfigFollower({
@@ -147,12 +157,18 @@ export class Daemon {
 
   private async sync(reason: SyncReason): Promise<{ needsRetry: boolean }> {
     const result = await this.agent.sync(reason);
-    this.flows.afterSync();
+    this.afterWork();
     const isNews = await this.missingSchedulers.learn(this.backend.failedOperations(), (key) =>
       (this.agent.planOf(key)?.virtualServers ?? []).map(({ scheduler }) => scheduler),
     );
     if (isNews) this.agent.setNode(this.nodeOptions());
     return result;
+  }
+
+  /** What a sync or a repair leaves to be done after it. */
+  private afterWork(): void {
+    this.flows.afterSync();
+    this.draining.afterSync();
   }
 
   private settings(): ReturnType<typeof ipvsSettings> {
@@ -282,6 +298,7 @@ export class Daemon {
     await this.source.close();
     await this.verification.stop();
     await this.flows.stop();
+    await this.draining.stop();
     await this.loop.stop();
     this.port.close();
   }

@@ -30,6 +30,7 @@ const FACTS: AgentFacts = {
   lastError: '',
   plannedServices: 7,
   pendingServices: 0,
+  draining: { servers: [], ended: { drained: 0, deadline: 0, returned: 0, gone: 0 } },
   foreignVirtualServers: [],
   failedOperations: [],
   leftovers: [],

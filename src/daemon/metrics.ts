@@ -3,6 +3,7 @@
 
 import { KERNEL_WRITES, type KernelCounts } from '../backends/ipvs/counted-port.ts';
 import type { FlowCounts } from '../backends/flow-keeper.ts';
+import { DRAIN_ENDS } from '../backends/ipvs/drains.ts';
 import type { FailedOperation } from '../backends/ipvs/failures.ts';
 import { REPAIR_KINDS } from '../backends/ipvs/repairs.ts';
 import type { Family } from '../model/ip.ts';
@@ -53,6 +54,7 @@ export function agentMetrics({ facts, verification, kernel, flows }: MetricSourc
       'Objects that somebody else had changed and that were put right, by kind.',
       REPAIR_KINDS.map((kind) => ({ labels: { kind }, value: facts.repairs.byKind[kind] })),
     ),
+    ...drainMetrics(facts),
     ...verificationMetrics(verification),
     ...flowMetrics(flows),
   ];
@@ -116,6 +118,21 @@ function kernelMetrics(kernel: KernelCounts): MetricFamily[] {
       kernel
         .failures()
         .map(({ operation, errno, count }) => ({ labels: { operation, errno }, value: count })),
+    ),
+  ];
+}
+
+function drainMetrics({ draining }: AgentFacts): MetricFamily[] {
+  return [
+    gauge(
+      'draining_servers',
+      'Real servers that keep old connections and take no new ones.',
+      draining.servers.length,
+    ),
+    counter(
+      'drains_total',
+      'Drains that ended, by how: drained, deadline (connections were cut), returned, gone.',
+      DRAIN_ENDS.map((end) => ({ labels: { end }, value: draining.ended[end] })),
     ),
   ];
 }

@@ -18,6 +18,7 @@ import { PointsmanError } from '../model/errors.ts';
 import type { ServiceKey } from '../model/names.ts';
 import type { Problem } from '../model/problem.ts';
 import { hasFailures, type Agent } from './agent.ts';
+import { drainStatus, type DrainStatus } from './drain-status.ts';
 import type { VerifyLoopStatus } from './verify-loop.ts';
 
 export interface RealServerStatus {
@@ -26,8 +27,11 @@ export interface RealServerStatus {
   readonly weight: number;
   readonly activeConnections: number;
   readonly inactiveConnections: number;
-  /** serving: as planned; missing: planned and not in the kernel; extra: in the kernel and not planned. */
-  readonly state: 'serving' | 'missing' | 'extra';
+  /**
+   * serving: as planned; draining: not planned any more, it keeps its old connections; missing: planned and not in the kernel; extra: in the
+   * kernel and not planned.
+   */
+  readonly state: 'serving' | 'draining' | 'missing' | 'extra';
 }
 
 export interface VirtualServerStatus {
@@ -71,6 +75,7 @@ export interface AgentFacts {
   readonly failedOperations: readonly FailedOperation[];
   /** Objects that no Service wants any more and that could not be removed; tried again. */
   readonly leftovers: readonly string[];
+  readonly draining: DrainStatus;
   /** What verification put right because somebody else had changed it: numbers by kind, and the last ones. */
   readonly repairs: {
     readonly total: number;
@@ -125,6 +130,7 @@ export function collectFacts(agent: Agent, backend: IpvsBackend): AgentFacts {
     foreignVirtualServers: backend.foreignVirtualServers(),
     failedOperations: backend.failedOperations(),
     leftovers: lastReport?.leftovers ?? [],
+    draining: drainStatus(backend.drains, backend.now()),
     repairs: repairStatus(backend.verifier.repairs),
   };
 }
@@ -143,7 +149,7 @@ export async function collectStatus(
   for (const key of [...agent.serviceKeys()].filter(only).sort()) {
     const virtualServers: VirtualServerStatus[] = [];
     for (const virtualServer of backend.virtualServersOf(key)) {
-      virtualServers.push(await virtualServerStatus(virtualServer, kernel));
+      virtualServers.push(await virtualServerStatus(virtualServer, kernel, backend.drains));
     }
     services.push({ service: key, virtualServers });
   }
@@ -172,8 +178,9 @@ function repairStatus(repairs: Repairs): AgentStatus['repairs'] {
 }
 
 async function virtualServerStatus(
-  { service, realServers }: ReturnType<IpvsBackend['virtualServersOf']>[number],
+  { id, service, realServers }: ReturnType<IpvsBackend['virtualServersOf']>[number],
   kernel: ConnectionSource,
+  drains: IpvsBackend['drains'],
 ): Promise<VirtualServerStatus> {
   const found = new Map((await kernel.destinations(service)).map((each) => [realServerId(each), each]));
   const planned: RealServerStatus[] = realServers.map((server) => {
@@ -187,12 +194,13 @@ async function virtualServerStatus(
       state: state === undefined ? 'missing' : 'serving',
     };
   });
-  const extra: RealServerStatus[] = [...found.values()].map((state) => ({
+  const draining = drains.of(id);
+  const extra: RealServerStatus[] = [...found].map(([serverId, state]) => ({
     address: formatEndpoint(state.address, state.port),
     weight: state.weight,
     activeConnections: state.activeConnections,
     inactiveConnections: state.inactiveConnections,
-    state: 'extra',
+    state: draining?.has(serverId) === true ? 'draining' : 'extra',
   }));
   return {
     protocol: formatProtocol(service.protocol),

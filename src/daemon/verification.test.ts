@@ -31,7 +31,7 @@ function start() {
     verbose: () => {},
     error: (text: string) => errors.push(text),
   };
-  const verification = new Verification({ backend, agent, syncLoop, log, timers });
+  const verification = new Verification({ backend, agent, syncLoop, log, timers, afterWork: () => {} });
   const sync = async (): Promise<void> => {
     syncLoop.request();
     await syncLoop.idle();

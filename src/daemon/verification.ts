@@ -15,6 +15,8 @@ export interface VerificationParts {
   readonly syncLoop: SyncLoop;
   readonly log: Log;
   readonly timers: Timers;
+  /** Called after each piece of work: it may have left something to drain, or stale flows. */
+  readonly afterWork: () => void;
 }
 
 export class Verification {
@@ -56,11 +58,13 @@ export class Verification {
 
   /** Not before the first sync: until then nothing is known to be ours. */
   private async runBeside(work: () => Promise<void>): Promise<void> {
-    const { agent, backend, syncLoop } = this.parts;
+    const { afterWork, agent, backend, syncLoop } = this.parts;
     await syncLoop.beside(async () => {
       if (agent.status.lastReport === null) return { needsRetry: false };
       await work();
-      return { needsRetry: agent.noteReport(backend.currentReport()) };
+      const needsRetry = agent.noteReport(backend.currentReport());
+      afterWork();
+      return { needsRetry };
     });
   }
 }

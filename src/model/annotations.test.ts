@@ -3,7 +3,13 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { problemLines } from '../../test/problems.ts';
-import { readSchedulerWish, readWeight, type SchedulerWish, type SliceWeight } from './annotations.ts';
+import {
+  readDrainTimeout,
+  readSchedulerWish,
+  readWeight,
+  type SchedulerWish,
+  type SliceWeight,
+} from './annotations.ts';
 import { ProblemList } from './fields.ts';
 import { SCHEDULER_FLAG_NAMES, SCHEDULERS } from './schedulers.ts';
 
@@ -172,6 +178,38 @@ describe("the flags of a Service's scheduler", () => {
   });
 });
 
+describe('the time to drain of a Service', () => {
+  const KEY = 'pointsman.dev/drain-timeout';
+  const timeoutOf = (value: unknown): { seconds: number | null; lines: string[] } => {
+    const problems = new ProblemList('S');
+    const seconds = readDrainTimeout({ [KEY]: value }, problems);
+    return { seconds, lines: problemLines(problems.list()) };
+  };
+  test.each([
+    ['0s', 0],
+    ['90s', 90],
+    ['15m', 900],
+    ['1h30m', 5400],
+    ['24h', 86_400],
+    [' 5m ', 300],
+    ['0m0s', 0],
+    ['', null],
+    [null, null],
+  ])('%j is %j', (value, seconds) => {
+    expect(timeoutOf(value)).toEqual({ seconds, lines: [] });
+  });
+
+  test.each(['x', '15', '-1s', '1.5m', '25h', '24h1s', 's', 15, '1m1h', '99999999999s'])(
+    '%j is reported, and the node decides',
+    (value) => {
+      const { seconds, lines } = timeoutOf(value);
+      expect(seconds).toBeNull();
+      expect(lines).toHaveLength(1);
+      expect(lines[0]).toContain("the node's time is used; write 0s to 24h, for instance 90s or 15m");
+    },
+  );
+});
+
 describe('the weight of an EndpointSlice', () => {
   test.each<[string, unknown, SliceWeight]>([
     ['the smallest', { [OUR_WEIGHT]: '0' }, { value: 0, usual: 1 }],
@@ -210,7 +248,8 @@ describe('the weight of an EndpointSlice', () => {
 });
 
 describe('keys that begin with pointsman.dev/ and mean nothing are reported', () => {
-  const KNOWN = 'known there: pointsman.dev/scheduler, pointsman.dev/scheduler-flags';
+  const KNOWN =
+    'known there: pointsman.dev/scheduler, pointsman.dev/scheduler-flags, pointsman.dev/drain-timeout';
   test.each(['pointsman.dev/schedular', 'pointsman.dev/', 'pointsman.dev/Scheduler', OUR_WEIGHT])(
     '%s on a Service',
     (key) => {

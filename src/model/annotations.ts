@@ -1,5 +1,5 @@
-// The annotations by which people tune one Service: scheduler and its flags on the Service, the weight on an EndpointSlice; ours, and
-// those of kube-router and Cilium as aliases. None of them redirects traffic. Values come from closed sets; anything else is reported.
+// The annotations by which people tune one Service: scheduler, its flags and the time to drain on the Service, the weight on an
+// EndpointSlice; ours, and those of kube-router and Cilium as aliases. None of them redirects traffic. Values come from closed sets; anything else is reported.
 // Source: kube-router's user guide (service.scheduler, service.schedflags), Cilium 1.20 (service.cilium.io/lb-algorithm and weight).
 
 import { isAbsent, objectOf, quote, type ProblemList } from './fields.ts';
@@ -16,13 +16,14 @@ import {
 const SCHEDULER = ['pointsman.dev/scheduler', 'kube-router.io/service.scheduler'] as const;
 const CILIUM_ALGORITHM = 'service.cilium.io/lb-algorithm';
 const SCHEDULER_FLAGS = ['pointsman.dev/scheduler-flags', 'kube-router.io/service.schedflags'] as const;
+const DRAIN_TIMEOUT = 'pointsman.dev/drain-timeout';
 /** Annotations of an EndpointSlice. */
 const WEIGHT = 'pointsman.dev/weight';
 const CILIUM_WEIGHT = 'service.cilium.io/weight';
 
 const OUR_PREFIX = 'pointsman.dev/';
 const OURS = {
-  Service: new Set<string>([SCHEDULER[0], SCHEDULER_FLAGS[0]]),
+  Service: new Set<string>([SCHEDULER[0], SCHEDULER_FLAGS[0], DRAIN_TIMEOUT]),
   EndpointSlice: new Set<string>([WEIGHT]),
 };
 
@@ -143,6 +144,29 @@ function readFlags(
 }
 
 const MAX_FLAGS = 8;
+
+/** The longest time to drain that is taken: a day. */
+export const MAX_DRAIN_TIMEOUT_SECONDS = 86_400;
+
+/**
+ * How long a Service keeps connections to servers that go: 0 to 86,400 seconds, from "90s", "15m", "1h30m" or "0s" (not at all). null when
+ * nothing is given or it is none, which is reported: then the node's setting counts.
+ */
+export function readDrainTimeout(value: unknown, problems: ProblemList): number | null {
+  const annotations = objectOf(value);
+  if (annotations === null || firstGiven(annotations, [DRAIN_TIMEOUT]) === null) return null;
+  const [whole = '', hours, minutes, seconds] =
+    /^(?:(\d{1,2})h)?(?:(\d{1,4})m)?(?:(\d{1,5})s)?$/.exec(textOf(annotations[DRAIN_TIMEOUT])) ?? [];
+  const total = Number(hours ?? 0) * 3600 + Number(minutes ?? 0) * 60 + Number(seconds ?? 0);
+  if (whole !== '' && total <= MAX_DRAIN_TIMEOUT_SECONDS) return total;
+  problems.invalid(
+    fieldOf(DRAIN_TIMEOUT),
+    annotations[DRAIN_TIMEOUT],
+    "the node's time is used",
+    'write 0s to 24h, for instance 90s or 15m',
+  );
+  return null;
+}
 
 /** Reads the weight of a slice; null when none is given or it is none, which is reported. */
 export function readWeight(value: unknown, problems: ProblemList): SliceWeight | null {

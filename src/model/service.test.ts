@@ -40,6 +40,7 @@ const DEFAULTS = {
   isInternalLocal: false,
   healthCheckNodePort: 0,
   schedulerWish: { scheduler: null, schedulerField: '', flags: null, flagsField: '' },
+  drainTimeoutSeconds: null,
 };
 
 describe('1.1 label and field filters: a Service yields nothing, without a problem', () => {

@@ -12,7 +12,7 @@ import {
   readInteger,
   readTimeMs,
 } from './fields.ts';
-import { readSchedulerWish, type SchedulerWish } from './annotations.ts';
+import { readDrainTimeout, readSchedulerWish, type SchedulerWish } from './annotations.ts';
 import { packed } from './interner.ts';
 import type { Cidr, IpAddress } from './ip.ts';
 import { isDnsLabel, LABEL_PROXY_NAME, serviceKey, type ServiceKey } from './names.ts';
@@ -57,6 +57,8 @@ export interface ServiceRecord {
   readonly healthCheckNodePort: number;
   /** What its annotations ask of the scheduler. */
   readonly schedulerWish: SchedulerWish;
+  /** How long connections to servers that go are kept: 0 to 86400 seconds, 0 = not at all, null = as the node says. */
+  readonly drainTimeoutSeconds: number | null;
 }
 
 /** What became of an object: null when it yields nothing, and what was wrong with it. */
@@ -124,6 +126,7 @@ export function projectService(object: unknown): Projection<ServiceRecord> {
       healthCheckNodePort:
         type === 'LoadBalancer' && isExternalLocal ? readHealthCheckNodePort(spec, problems) : 0,
       schedulerWish: readSchedulerWish(member(metadata, 'annotations'), problems),
+      drainTimeoutSeconds: readDrainTimeout(member(metadata, 'annotations'), problems),
     },
     problems: problems.list(),
   };

@@ -85,6 +85,7 @@ export function compileService(
     lost: NOTHING_LOST,
     localEndpoints: local.list(),
     healthCheck: record.healthCheckNodePort === 0 ? null : local.healthCheck(record.healthCheckNodePort),
+    ...(record.drainTimeoutSeconds === null ? {} : { drainTimeoutSeconds: record.drainTimeoutSeconds }),
     leftOut: packed(leftOut),
     problems: packed(problems),
   };

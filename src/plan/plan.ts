@@ -174,6 +174,8 @@ export interface ServicePlan {
   /** Endpoints on this node, ready or not, of every port: where hairpin traffic nearly always is (others reach it by a detour only). */
   readonly localEndpoints: readonly LocalEndpoint[];
   readonly healthCheck: HealthCheck | null;
+  /** How long connections to servers that go are kept, in seconds; 0 = not at all. Absent: as the node says. */
+  readonly drainTimeoutSeconds?: number;
   /** In the order of ports, families, endpoints and policies. */
   readonly leftOut: readonly LeftOutEndpoint[];
   /** Found while compiling (limits, conflicts, settings); what is wrong with the objects themselves is in Snapshot.problems. */

@@ -277,6 +277,11 @@ export class IpvsBackend implements Backend {
     return this.table.ledger.effectiveOf(key).virtualServers;
   }
 
+  /** Monotonic milliseconds by which drains are timed. */
+  now(): number {
+    return this.settings.now();
+  }
+
   /** Servers that keep old connections and take no new ones. */
   get drains(): Pick<Drains, 'list' | 'of' | 'size' | 'endedBy'> {
     return this.table.drains;

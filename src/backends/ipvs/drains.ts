@@ -16,16 +16,12 @@ const MAX_POLL_MS = 5000;
 /** How a server that is no longer planned goes: when its connections have ended, or at once. */
 export type Leaving = 'drain' | 'delete';
 
-/** Why a drain ended. */
-export type DrainEnd =
-  /** Its last connection had ended. */
-  | 'drained'
-  /** Its time was up; connections that were left were cut. */
-  | 'deadline'
-  /** It is planned again and serves in place. */
-  | 'returned'
-  /** Somebody else deleted it, or its virtual server. */
-  | 'gone';
+/**
+ * How a drain ends: "drained" its last connection had ended; "deadline" its time was up, and connections that were left were cut; "returned" it is
+ * planned again and serves in place; "gone" somebody else deleted it, or its virtual server.
+ */
+export const DRAIN_ENDS = ['drained', 'deadline', 'returned', 'gone'] as const;
+export type DrainEnd = (typeof DRAIN_ENDS)[number];
 
 /** A server in its drain. Times are monotonic milliseconds. */
 export interface Drain {

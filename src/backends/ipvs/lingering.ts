@@ -12,6 +12,7 @@ import { Provenance, type ObservedState } from './observe.ts';
 import type { IpvsSettings } from './settings.ts';
 import type { Table } from './table.ts';
 
+const STALE = '(gone)';
 const NO_SERVERS: DesiredVirtualServer['realServers'] = Object.freeze([]);
 
 /** How long old connections to servers of a virtual server are kept, in milliseconds. */
@@ -72,7 +73,12 @@ function mayLinger(virtualServer: DesiredVirtualServer, table: Table, settings: 
 
 /** Stands for the Service of a virtual server that an earlier run left: no Service can have such a name. */
 function staleKey(id: string): ServiceKey {
-  return serviceKey('(gone)', id);
+  return serviceKey(STALE, id);
+}
+
+/** True for a key that `lingerStale` gave. */
+export function isStaleKey(key: ServiceKey): boolean {
+  return key.startsWith(`${STALE}/`);
 }
 
 /**

@@ -55,6 +55,7 @@ function renderVirtualServer(
     isBound,
     isClosedToNode: from.allowedSources !== null && from.allowedSources.ownAddresses.length === 0,
     members,
+    ...(plan.drainTimeoutSeconds === undefined ? {} : { drainTimeoutMs: plan.drainTimeoutSeconds * 1000 }),
   };
 }
 

@@ -2,12 +2,11 @@
 
 import { describe, expect, it } from 'vitest';
 import { FakeTimers, settled } from '../../test/fake-timers.ts';
-import type { FlowPass } from '../backends/flow-keeper.ts';
-import { FlowLoop, type FlowWork } from './flow-loop.ts';
+import { DueLoop } from './due-loop.ts';
 import { SyncLoop } from './sync-loop.ts';
 
 /** Work that is due when it is told, takes as long as it is told, and writes down when it ran. */
-class MeasuredWork implements FlowWork {
+class MeasuredWork {
   dueMs: number | null = null;
   costMs = 0;
   /** When it is due after the passes to come, first in first out; then never. */
@@ -22,13 +21,12 @@ class MeasuredWork implements FlowWork {
     this.timers = timers;
   }
 
-  async pass(): Promise<FlowPass[]> {
+  async pass(): Promise<void> {
     this.ranMs.push(this.timers.now());
     this.timers.spend(this.costMs);
     if (this.gate !== null) await this.gate;
     if (this.error !== null) throw this.error;
     this.dueMs = this.next.shift() ?? null;
-    return [{ family: 'IPv4', deleted: 1, durationMs: this.costMs }];
   }
 }
 
@@ -36,7 +34,6 @@ function makeLoop() {
   const timers = new FakeTimers();
   const work = new MeasuredWork(timers);
   const errors: string[] = [];
-  const passes: FlowPass[] = [];
   const syncs: number[] = [];
   const syncLoop = new SyncLoop(
     async () => {
@@ -47,28 +44,28 @@ function makeLoop() {
     (error) => errors.push(String(error)),
     { minIntervalMs: 0, retryInitialMs: 100, retryMaxMs: 400, timers },
   );
-  const loop: FlowLoop = new FlowLoop({
-    keeper: work,
+  const loop: DueLoop = new DueLoop({
+    dueMs: () => work.dueMs,
+    work: () => work.pass(),
+    pausePerWork: 9,
     beside: (run) =>
       syncLoop.beside(async () => {
         await run();
         return { needsRetry: false };
       }),
-    onPass: (pass) => passes.push(pass),
     timers,
   });
-  return { timers, work, loop, errors, passes, syncs, syncLoop };
+  return { timers, work, loop, errors, syncs, syncLoop };
 }
 
 describe('a pass', () => {
   it('runs right after the sync that noted something', async () => {
-    const { timers, work, syncLoop, passes } = makeLoop();
+    const { timers, work, syncLoop } = makeLoop();
     await timers.advance(70);
     work.dueMs = 0;
     syncLoop.request();
     await timers.advance(0);
     expect(work.ranMs).toEqual([70]);
-    expect(passes).toEqual([{ family: 'IPv4', deleted: 1, durationMs: 0 }]);
   });
 
   it('does not run when nothing was noted', async () => {
