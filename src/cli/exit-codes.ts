@@ -11,6 +11,8 @@ const BY_CODE: Partial<Record<ErrorCode, number>> = {
   MISSING_PRIVILEGE: EXIT.PRECONDITION,
   MISSING_MODULE: EXIT.PRECONDITION,
   MISSING_TOOL: EXIT.PRECONDITION,
+  AGENT_RUNNING: EXIT.PRECONDITION,
+  RIVAL_PROXY: EXIT.PRECONDITION,
 };
 
 /** 2 for usage and configuration, 3 for a missing precondition, else 1. */

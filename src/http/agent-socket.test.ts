@@ -5,9 +5,14 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { spawn } from 'node:child_process';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { endHelpers, startProgram } from '../../test/helper-process.ts';
+import type { PeerCredentials } from '../kernel/unix-socket.ts';
 import { PointsmanError } from '../model/errors.ts';
 import { agentRoutes } from './agent-routes.ts';
 import { askAgent, serveAgentSocket, type Route } from './agent-socket.ts';
+import { MAX_BODY_BYTES } from './json-body.ts';
+
+const CLIENT = new URL('../../test/socket-client.ts', import.meta.url);
 
 let folder = '';
 let path = '';
@@ -18,6 +23,7 @@ beforeEach(() => {
   path = join(folder, 'run', 'agent.sock');
 });
 afterEach(async () => {
+  await endHelpers();
   for (const server of open.splice(0)) await server.close();
   rmSync(folder, { recursive: true, force: true });
 });
@@ -43,6 +49,21 @@ function ask(target: string, method = 'GET', headers: Record<string, string> = {
     });
     asked.on('error', reject);
     asked.end();
+  });
+}
+
+function post(target: string, body: string | Uint8Array): Promise<Answer> {
+  return new Promise((resolve, reject) => {
+    const options = { socketPath: path, path: target, method: 'POST' };
+    const asked = request(options, (response) => {
+      let text = '';
+      response.on('data', (chunk: Buffer) => (text += chunk.toString()));
+      response.on('end', () =>
+        resolve({ status: response.statusCode, text, contentType: response.headers['content-type'] }),
+      );
+    });
+    asked.on('error', reject);
+    asked.end(body);
   });
 }
 
@@ -97,7 +118,7 @@ describe('the socket of the agent', () => {
     const json = 'application/json';
     expect(await ask('/wrong')).toEqual({
       status: 400,
-      text: '{"error":"write it otherwise"}',
+      text: '{"error":"write it otherwise","code":"USAGE"}',
       contentType: json,
     });
     expect(await ask('/throws')).toEqual({ status: 500, text: '{"error":"at once"}', contentType: json });
@@ -113,6 +134,10 @@ describe('the socket of the agent', () => {
     ['an unknown path', '/nope', 'GET', 404, /no such path: \/nope/],
     ['a name of Object.prototype', '/constructor', 'GET', 404, /no such path/],
     ['a POST', '/good', 'POST', 405, /only GET/],
+    ['a GET of what acts', '/act', 'GET', 405, /only POST/],
+    ['a HEAD', '/good', 'HEAD', 405, /^$/],
+    ['a POST of an unknown path', '/nope', 'POST', 404, /no such path: \/nope/],
+    ['a POST of the sign of life', '/ping', 'POST', 405, /only GET/],
     ['a DELETE', '/good', 'DELETE', 405, /only GET/],
     ['a wrong question', '/wrong', 'GET', 400, /write namespace\/name/],
     ['a failure of ours', '/broken', 'GET', 500, /it broke/],
@@ -120,6 +145,7 @@ describe('the socket of the agent', () => {
     ['a target that is no URL', '//', 'GET', 404, /no such path|not/],
   ])('refuses %s', async (_, target, method, status, text) => {
     await serve({
+      '/act': { method: 'POST', run: () => Promise.reject(new Error('it ran')) },
       '/good': async () => ({}),
       '/wrong': () => Promise.reject(new PointsmanError('USAGE', 'write namespace/name')),
       '/broken': () => Promise.reject(new Error('it broke')),
@@ -129,7 +155,9 @@ describe('the socket of the agent', () => {
     });
     const answer = await ask(target, method);
     expect(answer.status).toBe(status);
-    expect((JSON.parse(answer.text) as { error: string }).error).toMatch(text);
+    // The answer to HEAD has no body.
+    const { error } = JSON.parse(method === 'HEAD' ? '{"error":""}' : answer.text) as { error: string };
+    expect(error).toMatch(text);
     expect((await ask('/good')).status).toBe(200);
   });
 
@@ -140,6 +168,81 @@ describe('the socket of the agent', () => {
     });
     expect(await sendRaw('not http\r\n\r\n')).toMatch(/^HTTP\/1\.1 400/);
     expect((await ask('/good')).status).toBe(200);
+  });
+
+  it('takes what acts by POST, with its body as JSON and its query', async () => {
+    await serve({
+      '/act': { method: 'POST', run: async (body, query) => ({ body, query: Object.fromEntries(query) }) },
+    });
+    expect(await askAgent(path, '/act?a=1', { service: 'a/ä' })).toEqual({
+      body: { service: 'a/ä' },
+      query: { a: '1' },
+    });
+    expect(JSON.parse((await post('/act', '')).text)).toEqual({ body: {}, query: {} });
+    const largest = `"${'x'.repeat(MAX_BODY_BYTES - 2)}"`;
+    expect((await post('/act', largest)).status).toBe(200);
+  });
+
+  it.each<[string, string | Uint8Array, number, RegExp]>([
+    ['a body that is no JSON', '{"a":', 400, /no JSON.*"code":"USAGE"/],
+    ['a body that is no UTF-8', Uint8Array.of(0x22, 0xff, 0x22), 400, /no JSON.*"code":"USAGE"/],
+    [
+      'a body one byte too large',
+      `"${'x'.repeat(MAX_BODY_BYTES - 1)}"`,
+      413,
+      /larger than 65536 bytes.*LIMIT_EXCEEDED/,
+    ],
+    ['a body of megabytes', 'x'.repeat(4 << 20), 413, /larger than 65536 bytes/],
+    ['what the route refuses', '{"wrong":true}', 400, /name a Service.*"code":"USAGE"/],
+    ['a failure of ours', '{"broken":true}', 500, /^\{"error":"it broke"\}$/],
+  ])('refuses %s', async (_, body, status, text) => {
+    let runs = 0;
+    const run = async (value: unknown): Promise<object> => {
+      runs++;
+      if (Object.hasOwn(value as object, 'wrong')) throw new PointsmanError('USAGE', 'name a Service');
+      if (Object.hasOwn(value as object, 'broken')) throw new Error('it broke');
+      return {};
+    };
+    await serve({ '/act': { method: 'POST', run } });
+    expect(await post('/act', body)).toMatchObject({ status, text: expect.stringMatching(text) as string });
+    expect(runs).toBe(/^\{"(?:wrong|broken)/.test(String(body)) ? 1 : 0);
+    expect((await post('/act', '{}')).status).toBe(200);
+  });
+
+  it('does nothing for a body that ends early', async () => {
+    let runs = 0;
+    await serve({ '/act': { method: 'POST', run: async () => ++runs }, '/good': async () => ({}) });
+    const closed = new Promise((resolve) => {
+      const socket = connect(path, () =>
+        socket.write('POST /act HTTP/1.1\r\nhost: a\r\ncontent-length: 2\r\n\r\n{', () => socket.destroy()),
+      );
+      socket.on('close', resolve);
+    });
+    await closed;
+    expect((await ask('/good')).status).toBe(200);
+    expect(runs).toBe(0);
+  });
+
+  it.skipIf(process.getuid?.() !== 0)('serves root alone, also when the file lets everybody in', async () => {
+    const refused: (PeerCredentials | null)[] = [];
+    let runs = 0;
+    const routes: Record<string, Route> = { '/act': { method: 'POST', run: async () => ++runs } };
+    open.push(await serveAgentSocket(path, routes, { onRefused: (peer) => refused.push(peer) }));
+    const request = 'POST /act HTTP/1.1\r\nhost: a\r\ncontent-length: 0\r\n\r\n';
+    const shut = startProgram(CLIENT, [path, request], 65534);
+    await shut.ended;
+    expect(shut.stdout).toBe('error EACCES\n');
+    for (const opened of [folder, join(folder, 'run'), path]) chmodSync(opened, 0o777);
+    const other = startProgram(CLIENT, [path, request], 65534);
+    await other.ended;
+    // It was connected, and cut without an answer; writing may already have failed.
+    expect(other.stdout).toMatch(/^connected\n(?:error (?:EPIPE|ECONNRESET)\n)?closed: \n$/);
+    expect(refused).toEqual([{ pid: other.pid, uid: 65534, gid: 65534 }]);
+    expect(runs).toBe(0);
+    const root = startProgram(CLIENT, [path, request]);
+    await root.ended;
+    expect(root.stdout).toMatch(/^connected\nclosed: HTTP\/1\.1 200 OK/);
+    expect(runs).toBe(1);
   });
 
   it('refuses a second agent with one line that says what to do, and the first goes on', async () => {
@@ -188,6 +291,21 @@ describe('the socket of the agent', () => {
     expect(statSync(path).isFile()).toBe(true);
   });
 
+  it('knows that its file is gone or another one is in its place, and never removes that', async () => {
+    const socket = await serveAgentSocket(path, {});
+    expect(socket.isInPlace()).toBe(true);
+    rmSync(path);
+    expect(socket.isInPlace()).toBe(false);
+    writeFileSync(path, 'important');
+    expect(socket.isInPlace()).toBe(false);
+    await socket.close();
+    expect(statSync(path).isFile()).toBe(true);
+    rmSync(path);
+    const second = await serveAgentSocket(path, {});
+    rmSync(path);
+    await second.close();
+  });
+
   it('says in one line that it cannot be made', async () => {
     const file = join(folder, 'file');
     writeFileSync(file, '');
@@ -220,8 +338,25 @@ describe('asking an agent', () => {
   it('fails with its reason when it refuses', async () => {
     await serve();
     await expect(askAgent(path, '/nope')).rejects.toMatchObject({
+      code: 'USAGE',
       message: 'the agent answered 404: no such path: /nope',
     });
+  });
+
+  it('fails with AGENT_UNREACHABLE when it refuses with a code that is not known', async () => {
+    path = join(folder, 'other.sock');
+    const body = '{"error":"x","code":"toString"}';
+    const server = createServer((socket) => {
+      socket.once('data', () =>
+        socket.end(`HTTP/1.1 500 No\r\ncontent-length: ${body.length}\r\n\r\n${body}`),
+      );
+    });
+    await new Promise<void>((resolve) => server.listen(path, resolve));
+    await expect(askAgent(path, '/status')).rejects.toMatchObject({
+      code: 'AGENT_UNREACHABLE',
+      message: 'the agent answered 500: x',
+    });
+    await new Promise((resolve) => server.close(resolve));
   });
 
   it.each([

@@ -19,6 +19,8 @@ export const ERROR_CODES = {
   KERNEL_OVERRUN: 'replies of the kernel were lost (ENOBUFS)',
   DUMP_INTERRUPTED: 'a kernel dump was interrupted by changes at every try',
   TOOL_FAILED: 'a program of the operating system ended with an error',
+  AGENT_RUNNING: 'another agent runs in this network namespace',
+  RIVAL_PROXY: 'another service proxy runs in this network namespace',
   AGENT_UNREACHABLE: 'no running agent answers on its socket',
   LIMIT_EXCEEDED: 'an input is larger than its documented limit',
   LAB_FAILED: 'a lab guest could not boot or ended early',
