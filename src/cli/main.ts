@@ -37,6 +37,7 @@ function makeProgram(): Command {
     .option('--config <file>', 'KubeProxyConfiguration (mode: ipvs); watched')
     .option('--hostname-override <name>', 'name of this node; default: the host name')
     .option('--once', 'one sync, then exit 0, or 1 with reasons')
+    .option('--force', 'run although a kube-proxy runs here, too')
     .addOption(socketOption())
     .option('-v, --v <level>', 'verbosity of the log', parseLevel, 0)
     .action(async (options) => exit(await (await import('./run.ts')).runCommand(options)));

@@ -1,16 +1,23 @@
-// `pointsman run`: the agent. Ends at SIGTERM or SIGINT and leaves forwarding as it is.
+// `pointsman run`: the agent. One at a time in a network namespace, and not beside a kube-proxy. Ends at SIGTERM or SIGINT, in bounded time,
+// and leaves forwarding as it is.
 
-import { Daemon } from '../daemon/daemon.ts';
+import type { Config } from '../config/config.ts';
+import { takeAgentLock, type AgentLock } from '../daemon/agent-lock.ts';
+import { Daemon, NODE_TIMERS } from '../daemon/daemon.ts';
+import type { Log } from '../daemon/log.ts';
+import { describeRival, findRival, rivalError } from '../daemon/rival.ts';
 import { agentRoutes } from '../http/agent-routes.ts';
-import { serveAgentSocket } from '../http/agent-socket.ts';
+import { ControlChannel } from '../http/control-channel.ts';
 import { EXIT } from './exit-codes.ts';
 import { openStderrLog } from './stderr-log.ts';
+import { followSignals, stopInTime } from './stopping.ts';
 
 export interface RunOptions {
   readonly manifests: string;
   readonly config?: string;
   readonly hostnameOverride?: string;
   readonly once?: boolean;
+  readonly force?: boolean;
   readonly socket: string;
   readonly v: number;
 }
@@ -18,32 +25,65 @@ export interface RunOptions {
 /** Runs until it is told to stop; with `once` until the first sync is done. Returns the exit code. */
 export async function runCommand(options: RunOptions): Promise<number> {
   const log = openStderrLog(options.v);
-  const daemon = await Daemon.open({
-    manifests: options.manifests,
-    configPath: options.config,
-    hostnameOverride: options.hostnameOverride,
-    log,
-  });
-  if (options.once === true) return once(daemon);
-  const server = await serveAgentSocket(options.socket, agentRoutes(daemon));
+  const signals = followSignals(log, options.once === true ? EXIT.FAILED : EXIT.GOOD);
+  let lock: AgentLock | undefined;
+  const daemon = await Daemon.open(
+    {
+      manifests: options.manifests,
+      configPath: options.config,
+      hostnameOverride: options.hostnameOverride,
+      log,
+    },
+    async (config) => {
+      lock = await takeAgentLock({ log });
+      await refuseRival(config, options.force === true, log);
+    },
+  );
+  signals.setStarted();
+  const code =
+    options.once === true
+      ? await once(daemon, signals.asked)
+      : await follow(daemon, options, log, signals.asked);
+  lock?.release();
+  return code;
+}
+
+/** Throws RIVAL_PROXY when a kube-proxy runs here; with `isForced` it only warns. */
+async function refuseRival(config: Config, isForced: boolean, log: Log): Promise<void> {
+  const rival = await findRival({ metricsAddress: config.metricsBindAddress });
+  if (rival === null) return;
+  if (!isForced) throw rivalError(rival);
+  log.warn(`${describeRival(rival)}; going on because of --force: the two will undo each other's work`);
+}
+
+async function follow(
+  daemon: Daemon,
+  options: RunOptions,
+  log: Log,
+  asked: Promise<NodeJS.Signals>,
+): Promise<number> {
   daemon.run(options.config);
-  await stopSignal();
-  log.info('Stopping; forwarding stays as it is');
-  await server.close();
-  await daemon.stop();
+  const channel = await ControlChannel.open({
+    path: options.socket,
+    routes: agentRoutes(daemon),
+    log,
+    timers: NODE_TIMERS,
+  });
+  log.info('Stopping; forwarding stays as it is', { signal: await asked });
+  await stopInTime(async (onWait) => {
+    onWait('the control socket');
+    await channel.close();
+    await daemon.stop(onWait);
+  });
   return EXIT.GOOD;
 }
 
-async function once(daemon: Daemon): Promise<number> {
-  const reasons = await daemon.runOnce();
-  await daemon.stop();
+async function once(daemon: Daemon, asked: Promise<NodeJS.Signals>): Promise<number> {
+  const reasons = await Promise.race([
+    daemon.runOnce(),
+    asked.then((name) => [`${name} came before the sync was done`]),
+  ]);
+  await stopInTime((onWait) => daemon.stop(onWait));
   for (const reason of reasons) process.stderr.write(`error: ${reason}\n`);
   return reasons.length === 0 ? EXIT.GOOD : EXIT.FAILED;
-}
-
-function stopSignal(): Promise<void> {
-  return new Promise((resolve) => {
-    process.once('SIGTERM', () => resolve());
-    process.once('SIGINT', () => resolve());
-  });
 }

@@ -33,7 +33,8 @@ import { logRepair, Verification } from './verification.ts';
 const RETRY_INITIAL_MS = 1000;
 const RETRY_MAX_MS = 30_000;
 
-const NODE_TIMERS: Timers = {
+/** Node's own; no wall clock, so that nobody can set it. */
+export const NODE_TIMERS: Timers = {
   now: () => performance.now(),
   set: (callback, delayMs) => setTimeout(callback, delayMs),
   clear: (timer) => clearTimeout(timer as NodeJS.Timeout),
@@ -130,12 +131,17 @@ export class Daemon {
   }
 
   /**
-   * Opens the kernel, reads the manifests and this node's addresses; writes nothing yet. Throws what is missing (MISSING_...),
-   * INVALID_CONFIG, UNSUPPORTED_MODE, INVALID_MANIFEST.
+   * Opens the kernel, reads the manifests and this node's addresses; writes nothing yet. `claim` runs once the configuration is known to be
+   * good and before the kernel is touched; what it throws ends the opening. Throws what is missing (MISSING_...), INVALID_CONFIG,
+   * UNSUPPORTED_MODE, INVALID_MANIFEST.
    */
-  static async open(options: DaemonOptions): Promise<Daemon> {
+  static async open(
+    options: DaemonOptions,
+    claim: (config: Config) => Promise<void> = async () => {},
+  ): Promise<Daemon> {
     const { config, nodeName } = await readConfig(options);
     requireRoot();
+    await claim(config);
     const families = detectFamilies();
     const port = await KernelPort.open(families);
     await requireScheduler(config.ipvs.scheduler);
@@ -291,14 +297,19 @@ export class Daemon {
     });
   }
 
-  /** Ends following and lets a running sync end. Forwarding stays as it is. */
-  async stop(): Promise<void> {
+  /** Ends following and lets a running sync end; `onWait` hears what it waits for. Forwarding stays as it is. */
+  async stop(onWait: (what: string) => void = () => {}): Promise<void> {
     this.configFollower.close();
     this.addresses.close();
+    onWait('the manifests being read');
     await this.source.close();
+    onWait('the verification that runs');
     await this.verification.stop();
+    onWait('the search for stale flows that runs');
     await this.flows.stop();
+    onWait('the look at what drains');
     await this.draining.stop();
+    onWait('the sync that runs');
     await this.loop.stop();
     this.port.close();
   }
