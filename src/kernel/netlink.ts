@@ -161,7 +161,7 @@ export class NetlinkSocket {
     // A local error (EMSGSIZE, ENOBUFS) means that the kernel saw nothing of the batch.
     if (errno !== 0) return Array.from({ length: count }, (_, index) => ({ index, errno, text: '' }));
     const failures: BatchFailure[] = [];
-    const deadline = silentErrno === 0 ? Date.now() + this.timeoutMs : 0;
+    const deadline = silentErrno === 0 ? performance.now() + this.timeoutMs : 0;
     let stale = 0;
     for (let isDone = false; !isDone;) {
       const length = this.receive(deadline, `${count} requests`, silentErrno !== 0);
@@ -279,7 +279,7 @@ export class NetlinkSocket {
       let seen = 0;
       let stale = 0;
       while (!isDone) {
-        const length = this.receive(Date.now() + this.timeoutMs, what);
+        const length = this.receive(performance.now() + this.timeoutMs, what);
         const values: T[] = [];
         let isOurs = false;
         visitMessages(this.buffer, length, (header) => {
@@ -313,13 +313,13 @@ export class NetlinkSocket {
     this.transport.close();
   }
 
-  /** The next datagram from the kernel in `buffer`; waits until `deadline` (ms since the epoch), or gives -1 when there is none `atOnce`. */
+  /** The next datagram from the kernel in `buffer`; waits until `deadline` (ms of performance.now(), which no one can set), or gives -1 when there is none `atOnce`. */
   private receive(deadline: number, what: string, atOnce = false): number {
     for (let stale = 0; stale < MAX_STALE_DATAGRAMS;) {
       const length = this.transport.receive(this.buffer);
       if (length === -libc.EAGAIN) {
         if (atOnce) return -1;
-        const left = deadline - Date.now();
+        const left = deadline - performance.now();
         if (left > 0 && this.transport.wait(left)) continue;
         throw this.timedOut(what);
       }

@@ -2,6 +2,7 @@
 
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
+import { HelperProcess } from '../../test/helper-process.ts';
 import { findTool, firstLines, isPlainToken, runTool } from './process.ts';
 
 describe('findTool', () => {
@@ -38,6 +39,19 @@ describe('runTool', () => {
       code: 'MISSING_TOOL',
       message: expect.stringMatching(/install the package/),
     });
+  });
+
+  test('without a free descriptor it is TOOL_FAILED, and works again when there is one', async () => {
+    const program = new HelperProcess('prlimit', [
+      '--nofile=64',
+      process.execPath,
+      new URL('../../test/descriptor-program.ts', import.meta.url).pathname,
+    ]);
+    await program.ended;
+    expect(program.stderr).toBe('');
+    expect(program.stdout).toBe(
+      'TOOL_FAILED: true: it cannot be started: spawn /usr/bin/true EMFILE\ntrue: 0\n',
+    );
   });
 
   test('another exit code is TOOL_FAILED with the first lines of what it said', async () => {

@@ -2,7 +2,7 @@
 // with a time limit and an output limit. A child inherits the network namespace of the thread that starts it.
 // What is in no netlink family goes this way: iptables-restore, modprobe.
 
-import { spawn } from 'node:child_process';
+import { spawn, type ChildProcess } from 'node:child_process';
 import { accessSync, constants } from 'node:fs';
 import { PointsmanError } from '../model/errors.ts';
 
@@ -144,7 +144,8 @@ function runToEnd(
   >();
   const maxBytes = options.maxOutputBytes ?? DEFAULT_MAX_OUTPUT_BYTES;
   // A process group of its own, so that children of the program can be killed with it.
-  const child = spawn(path, args, {
+  // Out of descriptors (EMFILE) it comes without its pipes, and the error follows.
+  const child: ChildProcess = spawn(path, args, {
     env: { PATH: TOOL_FOLDERS.join(':'), LANG: 'C', LC_ALL: 'C' },
     cwd: '/',
     detached: true,
@@ -165,15 +166,15 @@ function runToEnd(
   };
   const timer = setTimeout(() => kill('timeout'), options.timeoutMs ?? DEFAULT_TIMEOUT_MS);
   for (const name of ['stdout', 'stderr'] as const) {
-    child[name].on('data', (chunk: Buffer) => {
+    child[name]?.on('data', (chunk: Buffer) => {
       bytes += chunk.length;
       if (bytes > maxBytes) kill('tooMuchOutput');
       else output[name].push(chunk);
     });
   }
   // A program that does not read its input ends the pipe; its exit code tells what happened.
-  child.stdin.on('error', () => undefined);
-  child.stdin.end(options.stdin ?? '');
+  child.stdin?.on('error', () => undefined);
+  child.stdin?.end(options.stdin ?? '');
   const finish = (exitCode: number, reason: string): void => {
     clearTimeout(timer);
     const [stdout, stderr] = [output.stdout, output.stderr].map((chunks) =>
