@@ -9,7 +9,7 @@ async function tell(): Promise<void> {
     process.stdout.write(`true: ${(await runTool('true', [])).exitCode}\n`);
   } catch (error) {
     process.stdout.write(
-      error instanceof PointsmanError ? `${error.code}: ${error.message}\n` : `${error}\n`,
+      error instanceof PointsmanError ? `${error.code}: ${error.message}\n` : `${String(error)}\n`,
     );
   }
 }

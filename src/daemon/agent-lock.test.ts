@@ -28,13 +28,13 @@ describe.skipIf(!IS_ROOT)('the lock of the agent', () => {
   it('goes to exactly one of those that start at once, and the others say who has it', async () => {
     for (let round = 0; round < 6; round++) {
       const name = freshName();
-      const all = [agent(name, 0), agent(name, 0), agent(name, 0)];
+      const all = [agent(name, 300), agent(name, 300), agent(name, 300)];
       await Promise.all(all.map((each) => each.until(/held|refused/)));
       const holders = all.filter(({ stdout }) => stdout === 'held\n');
       expect(holders).toHaveLength(1);
       for (const each of all.filter(({ stdout }) => stdout !== 'held\n'))
         expect(each.stdout).toBe(
-          `refused: another agent runs in this network namespace: process ${holders[0]?.pid}, still there after 0 s; stop it first ("ss -xlp src @pointsman-agent" shows it)\n`,
+          `refused: another agent runs in this network namespace: process ${holders[0]?.pid}, still there after 0.3 s; stop it first ("ss -xlp src @pointsman-agent" shows it)\n`,
         );
       await Promise.all(all.map((each) => each.finish()));
     }
@@ -72,10 +72,7 @@ describe.skipIf(!IS_ROOT)('the lock of the agent', () => {
     bind(fd, Uint8Array.from([AF_UNIX, 0, 0, ...Buffer.from(name)]));
     (await takeAgentLock({ log, name, waitMs: 50 })).release();
     close(fd);
-    expect(lines).toEqual([
-      expect.stringContaining('waiting for its end'),
-      expect.stringContaining('no agent'),
-    ]);
+    expect(lines).toEqual([expect.stringContaining('no agent')]);
   });
 
   it('is a name that Node and ss know', async () => {

@@ -41,23 +41,24 @@ export interface AgentLockOptions {
 export async function takeAgentLock(options: AgentLockOptions): Promise<AgentLock> {
   const { log, waitMs = WAIT_MS, name = AGENT_NAME } = options;
   const deadlineMs = performance.now() + waitMs;
-  let isToldToWait = false;
+  let agent: PeerCredentials | null = null;
   for (;;) {
     const held = takeAbstractName(name);
     if (held !== null) return keep(held);
     const holder = abstractNameHolder(name);
     const isOver = performance.now() >= deadlineMs;
     // Right after bind an agent does not listen yet, so it takes the whole time to tell that a holder is none.
-    if ((holder === null && isOver) || (holder !== null && holder.uid !== 0)) {
+    if ((holder !== null && holder.uid !== 0) || (isOver && holder === null && agent === null)) {
       log.warn(
         `The name that keeps a second agent away is held by somebody who is no agent; going on without it: stop that process, then restart this one; ${HOW_TO_FIND}`,
         { name: `@${name}`, pid: holder?.pid, uid: holder?.uid },
       );
       return { release: () => {} };
     }
-    if (isOver) throw agentRunning(holder, waitMs);
-    if (!isToldToWait) log.info('Another agent runs here; waiting for its end', { pid: holder?.pid, waitMs });
-    isToldToWait = true;
+    if (holder !== null && agent === null)
+      log.info('Another agent runs here; waiting for its end', { pid: holder.pid, waitMs });
+    agent = holder ?? agent;
+    if (isOver && agent !== null) throw agentRunning(agent, waitMs);
     await new Promise((resolve) => setTimeout(resolve, POLL_MS));
   }
 }
@@ -73,8 +74,7 @@ function keep(held: HeldName): AgentLock {
   };
 }
 
-function agentRunning(holder: PeerCredentials | null, waitMs: number): PointsmanError {
-  const pid = holder?.pid ?? 0;
+function agentRunning({ pid }: PeerCredentials, waitMs: number): PointsmanError {
   const who = pid === 0 ? 'a process of root in another container' : `process ${pid}`;
   return new PointsmanError(
     'AGENT_RUNNING',

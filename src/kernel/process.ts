@@ -1,5 +1,5 @@
 // Runs programs of the operating system: by absolute path from fixed folders, with an empty environment, never through a shell, always
-// with a time limit and an output limit. A child inherits the network namespace of the thread that starts it.
+// with a time limit and an output limit; none outlives a process that exits. A child inherits the network namespace of the thread that starts it.
 // What is in no netlink family goes this way: iptables-restore, modprobe.
 
 import { spawn, type ChildProcess } from 'node:child_process';
@@ -164,6 +164,9 @@ function runToEnd(
       // It has ended by itself in the meantime.
     }
   };
+  // What it writes after our end nobody knows of: the next agent would have written in between.
+  const killAtExit = (): void => kill('signal');
+  process.once('exit', killAtExit);
   const timer = setTimeout(() => kill('timeout'), options.timeoutMs ?? DEFAULT_TIMEOUT_MS);
   for (const name of ['stdout', 'stderr'] as const) {
     child[name]?.on('data', (chunk: Buffer) => {
@@ -177,6 +180,7 @@ function runToEnd(
   child.stdin?.end(options.stdin ?? '');
   const finish = (exitCode: number, reason: string): void => {
     clearTimeout(timer);
+    process.off('exit', killAtExit);
     const [stdout, stderr] = [output.stdout, output.stderr].map((chunks) =>
       Buffer.concat(chunks).toString('utf8'),
     );
