@@ -75,7 +75,13 @@ export async function serveAgentSocket(
   await listen(server, path);
   // A connection that cannot be accepted (EMFILE) is that client's loss, not the agent's end.
   server.on('error', () => {});
-  chmodSync(path, 0o600);
+  try {
+    chmodSync(path, 0o600);
+  } catch (error) {
+    // Removed or made read-only in this moment: without that nobody would ever close it.
+    server.close();
+    throw error;
+  }
   const inode = inodeAt(path);
   return {
     isInPlace: () => inodeAt(path) === inode,
