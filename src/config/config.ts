@@ -84,6 +84,8 @@ export interface Config {
   readonly otherFamilySourceRanges: 'Allow' | 'Deny';
   /** Whether the kernel keeps counters and rates of virtual and real servers; Auto: off only where that would delay packets. */
   readonly estimation: 'Auto' | 'On' | 'Off';
+  /** The API server's --service-node-port-range, both ends included: by it a kube-proxy's virtual servers are known. */
+  readonly nodePorts: { readonly first: number; readonly last: number };
   /** How long connections to servers that go are kept where the Service does not say; 0 = not at all. */
   readonly drainTimeoutMs: number;
   /** Where NodePorts answer; [] = on all addresses, 'primary' = on the Node's own. */

@@ -77,6 +77,7 @@ export function resolveConfig(fields: ParsedFields): {
     clusterCIDRs,
     otherFamilySourceRanges: fields.pointsman.otherFamilySourceRanges,
     estimation: fields.pointsman.estimation,
+    nodePorts: fields.pointsman.nodePortRange,
     drainTimeoutMs: toMs(fields.pointsman.drainTimeout),
     nodePortAddresses: readNodePortAddresses(fields, findings),
     oomScoreAdj: fields.oomScoreAdj,

@@ -51,6 +51,21 @@ function duration(fallback: string, zeroIsDefault: boolean): z.ZodType<bigint> {
   ) as unknown as z.ZodType<bigint>;
 }
 
+/** "30000-32767", both ends included, as the API server's --service-node-port-range has it. */
+function portRange(fallback: string): z.ZodType<{ readonly first: number; readonly last: number }> {
+  const rule = 'write two ports from 1 to 65535, the lower first, as in 30000-32767';
+  const schema = z.string(rule).transform((value, context) => {
+    const [, first = 0, last = 0] = (/^(\d{1,5})-(\d{1,5})$/.exec(value) ?? []).map(Number);
+    if (first >= 1 && first <= last && last <= 65_535) return { first, last };
+    context.addIssue({ code: 'custom', message: rule, input: value });
+    return z.NEVER;
+  });
+  return z.preprocess((value) => (isAbsent(value) ? fallback : value), schema) as unknown as z.ZodType<{
+    readonly first: number;
+    readonly last: number;
+  }>;
+}
+
 const texts = (): z.ZodType<string[]> => withDefault(z.array(z.string('write text'), 'write a list'), []);
 /** Known, and without meaning here. */
 const ignored = (): z.ZodType<unknown> => z.unknown().optional();
@@ -134,6 +149,7 @@ export const FIELDS = {
     otherFamilySourceRanges: withDefault(z.enum(['Allow', 'Deny'], 'use Allow or Deny'), 'Allow' as const),
     estimation: withDefault(z.enum(['Auto', 'On', 'Off'], 'use Auto, On or Off'), 'Auto' as const),
     drainTimeout: duration('15m', false),
+    nodePortRange: portRange('30000-32767'),
   },
   portRange: ignored(),
   windowsRunAsService: ignored(),

@@ -88,6 +88,8 @@ export class Daemon {
       onRepair: (repair) => logRepair(this.log, repair),
       onFlowChange: (change) => this.flows.keeper.note(change),
       onCut: (cut) => logCut(this.log, cut),
+      onTakeOver: (virtualServers) =>
+        this.log.info('Took over virtual servers of the proxy before us in place', { virtualServers }),
     });
     this.source = new ManifestSource(options.manifests, {
       onEvents: (events, problems, warnings) => this.onManifests(events, problems, warnings),

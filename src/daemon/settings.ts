@@ -78,6 +78,7 @@ export function ipvsSettings(
     excludeCIDRs: config.ipvs.excludeCIDRs,
     behaviour,
     estimation: config.estimation,
+    nodePorts: config.nodePorts,
     drainTimeoutMs: config.drainTimeoutMs,
     ...clock,
   };

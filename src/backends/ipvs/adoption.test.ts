@@ -2,10 +2,21 @@
 // at the end, and in which order.
 
 import { describe, expect, it } from 'vitest';
+import { cidr } from '../../../test/addresses.ts';
 import { FakeIpvsKernel } from '../../../test/fake-ipvs-kernel.ts';
-import { change, foreignService, ip, makeBackend, plan, started } from '../../../test/ipvs-plans.ts';
+import {
+  change,
+  foreignService,
+  ip,
+  makeBackend,
+  NODE,
+  plan,
+  SETTINGS,
+  started,
+} from '../../../test/ipvs-plans.ts';
 import { frontends, unmasqueraded } from '../../../test/ipvs-services.ts';
 import { HERE, LOAD_BALANCER, THERE } from '../../../test/one-service.ts';
+import { IpvsBackend } from './backend.ts';
 import { SET_NAMES } from './sets.ts';
 
 const WEB = plan('web', [{ address: '172.30.0.41', endpoints: ['10.0.0.1'] }]);
@@ -106,32 +117,102 @@ describe('the first apply', () => {
   });
 });
 
-describe('what another proxy left beside us', () => {
-  it('stays: virtual servers without our mark, their members and addresses', async () => {
-    const { kernel } = await started();
-    kernel.table.set('TCP 172.30.0.77:80', {
-      service: foreignService('172.30.0.77', 6, 80),
-      destinations: new Map(),
-    });
-    const portal = { address: ip('172.30.0.77'), protocol: 6, port: 80 };
-    kernel.sets.get('KUBE-CLUSTER-IP')?.set('172.30.0.77,tcp:80', portal);
-    kernel.sets.get('KUBE-IPVS-IPS')?.set('172.30.0.77', { address: ip('172.30.0.77') });
-    kernel.sets.get('KUBE-NODE-PORT-TCP')?.set('31000', { port: 31_000 });
-    kernel.addresses?.add(ip('172.30.0.77'));
-    const before = kernel
-      .dump()
-      .split('\n')
-      .filter((line) => !line.startsWith('rule'));
-    const { backend } = makeBackend(kernel);
-    await backend.apply(change([], true));
-    expect(
-      kernel
-        .dump()
-        .split('\n')
-        .filter((line) => !line.startsWith('rule')),
-    ).toEqual(before);
-    expect(backend.foreignVirtualServers()).toEqual(['TCP 172.30.0.77:80']);
+/** A virtual server without our mark, with one server. */
+function put(kernel: FakeIpvsKernel, address: string, port: number, destination: object = {}): void {
+  const server = { address: ip('10.0.0.7'), port: 8080, weight: 1, forwarding: 'masquerade' as const };
+  kernel.table.set(`TCP ${address}:${port}`, {
+    service: foreignService(address, 6, port),
+    destinations: new Map([
+      ['10.0.0.7:8080', { ...server, upperThreshold: 0, lowerThreshold: 0, ...destination }],
+    ]),
   });
+}
+
+/** What kube-proxy would have left of WEB, which has another endpoint by now, and of a Service that is gone. */
+function leaveKubeProxysState(kernel: FakeIpvsKernel): void {
+  put(kernel, '172.30.0.41', 80);
+  put(kernel, '172.30.0.88', 80);
+  put(kernel, '192.168.0.2', 30_080);
+  for (const address of ['172.30.0.41', '172.30.0.88']) {
+    kernel.addresses?.add(ip(address));
+    kernel.sets.get('KUBE-IPVS-IPS')?.set(address, { address: ip(address) });
+    kernel.sets
+      .get('KUBE-CLUSTER-IP')
+      ?.set(`${address},tcp:80`, { address: ip(address), protocol: 6, port: 80 });
+  }
+  kernel.sets.get('KUBE-NODE-PORT-TCP')?.set('30080', { port: 30_080 });
+}
+
+describe('what a kube-proxy left', () => {
+  it('is taken over in place: its connections stay, what nobody wants goes, and all of it has our mark', async () => {
+    const { kernel } = await started();
+    leaveKubeProxysState(kernel);
+    const taken: number[] = [];
+    const backend = new IpvsBackend(kernel, NODE.families, SETTINGS, {
+      onTakeOver: (virtualServers) => taken.push(virtualServers),
+    });
+    kernel.writes = [];
+    await backend.apply(change([WEB], true));
+    expect(taken).toEqual([3]);
+    expect(kernel.writes.filter((write) => write.includes('172.30.0.41'))).toEqual([
+      'ADD POINTSMAN-VS 172.30.0.41,tcp:80',
+      'SET_SERVICE TCP 172.30.0.41:80',
+      'NEW_DEST TCP 172.30.0.41:80 -> 10.0.0.1:8080',
+      'SET_DEST TCP 172.30.0.41:80 -> 10.0.0.7:8080',
+      'DEL_DEST TCP 172.30.0.41:80 -> 10.0.0.7:8080',
+    ]);
+    const clean = makeBackend();
+    await clean.backend.apply(change([WEB], true));
+    expect(kernel.dump()).toBe(clean.kernel.dump());
+    expect(backend.foreignVirtualServers()).toEqual([]);
+  });
+
+  it('is left with its old connections as long as they last', async () => {
+    const { kernel } = await started();
+    leaveKubeProxysState(kernel);
+    kernel.connections.set('TCP 192.168.0.2:30080 -> 10.0.0.7:8080', 1);
+    await makeBackend(kernel).backend.apply(change([], true));
+    expect([...kernel.table.keys()]).toEqual(['TCP 192.168.0.2:30080']);
+    expect([...(kernel.sets.get('KUBE-NODE-PORT-TCP')?.keys() ?? [])]).toEqual(['30080']);
+    expect([kernel.cut, kernel.addresses?.size]).toEqual([[], 0]);
+  });
+});
+
+describe('what somebody else has beside us', () => {
+  it.each<[string, string, number, object, Partial<typeof SETTINGS>]>([
+    ['an address that is not on kube-ipvs0', '172.30.0.77', 80, {}, {}],
+    ["this node's address, but no node port", '192.168.0.2', 80, {}, {}],
+    ['a node port, but of another address', '192.0.2.2', 30_080, {}, {}],
+    ['servers that are not masqueraded', '192.168.0.2', 30_080, { forwarding: 'directRoute' }, {}],
+    ['an excluded address', '192.168.0.2', 30_080, {}, { excludeCIDRs: [cidr('192.168.0.0/16')] }],
+    [
+      'a port beyond the range of node ports',
+      '192.168.0.2',
+      30_080,
+      {},
+      { nodePorts: { first: 1, last: 30_079 } },
+    ],
+  ])(
+    'stays: a virtual server with %s, its members and addresses',
+    async (_, address, port, destination, more) => {
+      const { kernel } = await started();
+      put(kernel, address, port, destination);
+      const portal = { address: ip(address), protocol: 6, port };
+      kernel.sets.get('KUBE-CLUSTER-IP')?.set(`${address},tcp:${port}`, portal);
+      kernel.sets.get('KUBE-NODE-PORT-TCP')?.set('31000', { port: 31_000 });
+      kernel.addresses?.add(ip('192.0.2.7'));
+      const stateOf = (): string[] =>
+        kernel
+          .dump()
+          .split('\n')
+          .filter((line) => !line.startsWith('rule'));
+      const before = stateOf();
+      const backend = new IpvsBackend(kernel, NODE.families, { ...SETTINGS, ...more });
+      await backend.apply(change([], true));
+      expect(stateOf()).toEqual(before);
+      expect(backend.foreignVirtualServers()).toEqual([`TCP ${address}:${port}`]);
+    },
+  );
 
   it("goes where all virtual servers are ours: then the members of a proxy that is gone are nobody else's", async () => {
     const { kernel } = await started(WEB);

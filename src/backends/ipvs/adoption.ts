@@ -4,7 +4,7 @@ import type { Family } from '../../model/ip.ts';
 import type { AddressService, DesiredMember } from './desired.ts';
 import { emptyDelta } from './ledger.ts';
 import { lingerStale } from './lingering.ts';
-import { observe, Provenance, type ObservedState } from './observe.ts';
+import { observe, Provenance, type ObservedState, type TakeOverRule } from './observe.ts';
 import type { IpvsKernelPort } from './port.ts';
 import { kernelSetName, maxMembersOf, SETS, type SetName } from './sets.ts';
 import type { IpvsSettings } from './settings.ts';
@@ -23,8 +23,13 @@ export class Adoption {
   }
 
   /** Reads the kernel into the table. Writes nothing. */
-  static async begin(port: IpvsKernelPort, table: Table, families: readonly Family[]): Promise<Adoption> {
-    const state = await observe(port, families);
+  static async begin(
+    port: IpvsKernelPort,
+    table: Table,
+    families: readonly Family[],
+    takeOver: TakeOverRule,
+  ): Promise<Adoption> {
+    const state = await observe(port, families, takeOver);
     for (const [id, virtualServer] of state.applied) table.applied.set(id, virtualServer);
     for (const [id, service] of state.foreign) table.foreign.set(id, service);
     for (const [name, room] of state.capacities) table.capacities.set(name, room);

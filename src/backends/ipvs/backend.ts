@@ -31,12 +31,16 @@ import { Table } from './table.ts';
 import { Verifier } from './verifier.ts';
 import { SERVICES_PER_PACE, Writer } from './writer.ts';
 
+/** The API server's default of --service-node-port-range. */
+const DEFAULT_NODE_PORTS = { first: 30_000, last: 32_767 };
 /** The name of the connection timeouts among the failures. */
 const TIMEOUTS = 'connection timeouts';
 
 export interface IpvsBackendOptions {
   /** Hears of each thing that verification put right, once. */
   readonly onRepair?: (repair: Repair) => void;
+  /** Hears how many virtual servers without our mark, of a kube-proxy before us, were taken over at the start. */
+  readonly onTakeOver?: (virtualServers: number) => void;
   /** Hears of connections that were cut because the time of a drain was up. */
   readonly onCut?: (cut: CutConnections) => void;
   /** Hears, after each write, what the kernel now has of each UDP virtual server that changed; after the first apply of all. */
@@ -54,6 +58,7 @@ export class IpvsBackend implements Backend {
   private readonly rules: RuleKeeper;
   private readonly families: readonly Family[];
   private readonly onFlowChange: (change: FlowChange) => void;
+  private readonly onTakeOver: (virtualServers: number) => void;
   private node: NodeOptions | null = null;
   private areSwitchesDue = true;
   private areTimeoutsDue = true;
@@ -71,6 +76,7 @@ export class IpvsBackend implements Backend {
     this.families = families;
     this.settings = settings;
     this.onFlowChange = options.onFlowChange ?? (() => {});
+    this.onTakeOver = options.onTakeOver ?? (() => {});
     this.writer = new Writer(port, this.table, families, () => this.settings);
     this.rules = new RuleKeeper(port, this.table, this.writer, families);
     this.switches = new SwitchKeeper(
@@ -138,7 +144,13 @@ export class IpvsBackend implements Backend {
     if (!this.isAdopted) {
       if (!change.isComplete) throw new Error('the first apply must be complete');
       this.rules.load();
-      this.adoption = await Adoption.begin(this.port, this.table, this.families);
+      const { excludeCIDRs, nodePorts = DEFAULT_NODE_PORTS } = this.settings;
+      const { nodePortAddresses } = change.node;
+      this.adoption = await Adoption.begin(this.port, this.table, this.families, {
+        nodePortAddresses,
+        nodePorts,
+        excludeCIDRs,
+      });
     }
     this.node = change.node;
     let operations = await this.applySettings();
@@ -151,6 +163,7 @@ export class IpvsBackend implements Backend {
       const { adoption } = this;
       this.adoption = null;
       this.isAdopted = true;
+      if (adoption.state.takenOver > 0) this.onTakeOver(adoption.state.takenOver);
       operations += await adoption.removeStale(this.writer, this.settings);
     }
     await this.bindOrphans();

@@ -1,8 +1,9 @@
-// Reads what the kernel holds at the start: our virtual servers (known by the set POINTSMAN-VS, which lives in the kernel with them),
-// other people's, set members and addresses on kube-ipvs0. Reads only. What is ours beyond the plan is told from what is not.
+// Reads what the kernel holds at the start: our virtual servers (known by the set POINTSMAN-VS, which lives in the kernel with them), those
+// that a kube-proxy left (known by rule), other people's, set members and addresses on kube-ipvs0. Reads only. What is ours beyond the plan is
+// told from what is not.
 
 import { PointsmanError } from '../../model/errors.ts';
-import type { Family, IpAddress } from '../../model/ip.ts';
+import { cidrContains, type Cidr, type Family, type IpAddress } from '../../model/ip.ts';
 import { formatMember, type SetMember } from '../../kernel/ipset-codec.ts';
 import { formatServiceKey, type IpvsService, type ServiceKey } from '../../kernel/ipvs-codec.ts';
 import { makeMember, type AddressService, type DesiredMember } from './desired.ts';
@@ -12,8 +13,10 @@ import { kernelSetName, SET_NAMES, SETS, type SetName } from './sets.ts';
 
 /** What was there before the first write. */
 export interface ObservedState {
-  /** Virtual servers that an earlier run of ours made, by id. */
+  /** Virtual servers that an earlier run of ours made, or a kube-proxy before us, by id. */
   readonly applied: Map<string, AppliedVirtualServer>;
+  /** How many of them have no mark of ours. */
+  readonly takenOver: number;
   /** All other virtual servers, by id. */
   readonly foreign: Map<string, ServiceKey>;
   /** Members of our sets by DesiredMember.id. */
@@ -30,7 +33,11 @@ export interface ObservedState {
  * Reads the kernel. Costs one dump of headers, one per set with members and one per owned virtual server. Throws KERNEL_REFUSED when a set of
  * our name is of another type.
  */
-export async function observe(port: IpvsKernelPort, families: readonly Family[]): Promise<ObservedState> {
+export async function observe(
+  port: IpvsKernelPort,
+  families: readonly Family[],
+  takeOver: TakeOverRule,
+): Promise<ObservedState> {
   const members = new Map<string, DesiredMember>();
   const missingSets: { set: SetName; family: Family }[] = [];
   const capacities = new Map<string, number>();
@@ -52,16 +59,47 @@ export async function observe(port: IpvsKernelPort, families: readonly Family[])
   }
   const applied = new Map<string, AppliedVirtualServer>();
   const foreign = new Map<string, ServiceKey>();
-  for (const service of await port.services()) {
-    if (isAddressService(service) && members.has(ownershipMember(service).id)) {
-      applied.set(formatServiceKey(service), { service, destinations: await port.destinations(service) });
-    } else {
-      foreign.set(formatServiceKey(service), service);
-    }
-  }
   const bound = await port.boundAddresses();
   const addresses = bound === null ? null : new Set(bound);
-  return { applied, foreign, members, missingSets, capacities, addresses };
+  let takenOver = 0;
+  for (const service of await port.services()) {
+    const id = formatServiceKey(service);
+    const isMarked = isAddressService(service) && members.has(ownershipMember(service).id);
+    if (!isAddressService(service) || !(isMarked || isWhereProxiesAre(service, addresses, takeOver))) {
+      foreign.set(id, service);
+      continue;
+    }
+    const destinations = await port.destinations(service);
+    // A proxy for Services only masquerades.
+    if (!isMarked && destinations.some(({ forwarding }) => forwarding !== 'masquerade')) {
+      foreign.set(id, service);
+      continue;
+    }
+    if (!isMarked) takenOver++;
+    applied.set(id, { service, destinations });
+  }
+  return { applied, takenOver, foreign, members, missingSets, capacities, addresses };
+}
+
+/** By what a virtual server without our mark is known as a kube-proxy's, which we take over in place. */
+export interface TakeOverRule {
+  /** Addresses of this node on which NodePorts answer. */
+  readonly nodePortAddresses: readonly IpAddress[];
+  /** The cluster's range of node ports, both ends included. */
+  readonly nodePorts: { readonly first: number; readonly last: number };
+  /** ipvs.excludeCIDRs: what is in there is never taken over. */
+  readonly excludeCIDRs: readonly Cidr[];
+}
+
+/** Where kube-proxy has its virtual servers: on an address of kube-ipvs0, or on a node port of this node. */
+function isWhereProxiesAre(
+  { address, port }: AddressService,
+  bound: ReadonlySet<IpAddress> | null,
+  { nodePortAddresses, nodePorts, excludeCIDRs }: TakeOverRule,
+): boolean {
+  if (excludeCIDRs.some((cidr) => cidrContains(cidr, address))) return false;
+  const isNodePort = port >= nodePorts.first && port <= nodePorts.last;
+  return bound?.has(address) === true || (isNodePort && nodePortAddresses.includes(address));
 }
 
 /** Rules of ours match the set, so one of another type cannot be worked around. */
@@ -125,13 +163,17 @@ export class Provenance {
       this.ports.add(`${family} ${member.protocol} ${member.port}`);
     }
     for (const { service, destinations } of state.applied.values()) {
+      const { family, address, protocol, port } = service;
+      this.addresses.add(address);
+      this.portals.add(formatMember({ address, protocol, port }));
+      this.ports.add(`${family} ${protocol} ${port}`);
       for (const { address, port } of destinations) {
         this.endpoints.add(formatMember({ address, protocol: service.protocol, port, address2: address }));
       }
     }
   }
 
-  /** An address on kube-ipvs0 is ours when one of our virtual servers has it: the mark is written before the address is bound. */
+  /** An address on kube-ipvs0 is ours when one of our virtual servers has it, or had it: the mark is written before the address is bound. */
   isOurAddress(address: IpAddress): boolean {
     return this.addresses.has(address);
   }

@@ -4,6 +4,8 @@ import type { Cidr } from '../../model/ip.ts';
 import type { SwitchOptions } from './switches.ts';
 
 export interface IpvsSettings extends SwitchOptions {
+  /** The cluster's range of node ports, both ends included; 30000 to 32767 when absent. */
+  readonly nodePorts?: { readonly first: number; readonly last: number };
   /** 1 << iptables.masqueradeBit. */
   readonly masqueradeMark: number;
   /** ipvs.excludeCIDRs: virtual servers with an address in one are never deleted. */
