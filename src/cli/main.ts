@@ -30,14 +30,15 @@ function makeProgram(): Command {
   program
     .command('run')
     .description('run the agent: watch the manifests, keep the kernel true to them')
-    .requiredOption(
+    .option(
       '--manifests <dir>',
-      'folder with Services, EndpointSlices and Nodes as YAML or JSON; watched',
+      'folder with Services, EndpointSlices and Nodes as YAML or JSON; watched; required but for --cleanup',
     )
     .option('--config <file>', 'KubeProxyConfiguration (mode: ipvs); watched')
     .option('--hostname-override <name>', 'name of this node; default: the host name')
     .option('--once', 'one sync, then exit 0, or 1 with reasons')
     .option('--force', 'run although a kube-proxy runs here, too')
+    .option('--cleanup', 'remove what Pointsman and kube-proxy left, in every mode, and exit')
     .addOption(socketOption())
     .option('-v, --v <level>', 'verbosity of the log', parseLevel, 0)
     .action(async (options) => exit(await (await import('./run.ts')).runCommand(options)));
@@ -88,6 +89,21 @@ function makeProgram(): Command {
     .action(async (service, options) =>
       exit(await (await import('./status.ts')).statusCommand(service, options)),
     );
+
+  program
+    .command('cleanup')
+    .description('remove from the kernel what Pointsman made, and nothing else')
+    .addOption(
+      new Option('--from <proxy>', 'remove what this proxy left instead, in all of its modes').choices([
+        'kube-proxy',
+      ]),
+    )
+    .option('--config <file>', "kube-proxy's configuration: ipvs.excludeCIDRs is not kube-proxy's")
+    .option('--dry-run', 'only say what would be removed, in order')
+    .option('--force', 'also while a proxy runs that would put it back')
+    .addOption(socketOption())
+    .addOption(outputOption())
+    .action(async (options) => exit(await (await import('./cleanup.ts')).cleanupCommand(options)));
 
   // Its command line is ipvsadm's own and never gets here: see main().
   program

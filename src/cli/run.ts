@@ -8,28 +8,39 @@ import type { Log } from '../daemon/log.ts';
 import { describeRival, findRival, rivalError } from '../daemon/rival.ts';
 import { agentRoutes } from '../http/agent-routes.ts';
 import { ControlChannel } from '../http/control-channel.ts';
+import { PointsmanError } from '../model/errors.ts';
 import { EXIT } from './exit-codes.ts';
 import { openStderrLog } from './stderr-log.ts';
 import { followSignals, stopInTime } from './stopping.ts';
 
 export interface RunOptions {
-  readonly manifests: string;
+  /** Required but for `cleanup`. */
+  readonly manifests?: string;
   readonly config?: string;
   readonly hostnameOverride?: string;
   readonly once?: boolean;
   readonly force?: boolean;
+  /** Remove everything instead of running. */
+  readonly cleanup?: boolean;
   readonly socket: string;
   readonly v: number;
 }
 
 /** Runs until it is told to stop; with `once` until the first sync is done. Returns the exit code. */
 export async function runCommand(options: RunOptions): Promise<number> {
+  if (options.cleanup === true) return (await import('./cleanup.ts')).cleanUpAll(options);
+  const { manifests } = options;
+  if (manifests === undefined)
+    throw new PointsmanError(
+      'USAGE',
+      'required option "--manifests <dir>" not specified; try "pointsman --help"',
+    );
   const log = openStderrLog(options.v);
   const signals = followSignals(log, options.once === true ? EXIT.FAILED : EXIT.GOOD);
   let lock: AgentLock | undefined;
   const daemon = await Daemon.open(
     {
-      manifests: options.manifests,
+      manifests,
       configPath: options.config,
       hostnameOverride: options.hostnameOverride,
       log,

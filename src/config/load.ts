@@ -5,7 +5,7 @@ import { dirname } from 'node:path';
 import { decodeText, DocumentError } from '../files/document.ts';
 import { FolderWatch } from '../files/folder-watch.ts';
 import { errorLine, PointsmanError } from '../model/errors.ts';
-import { documentError, invalidConfig, parseConfig, type LoadedConfig } from './parse.ts';
+import { documentError, invalidConfig, parseConfig, type LoadedConfig, type ParseOptions } from './parse.ts';
 
 export type { Config } from './config.ts';
 export { defaultConfig, parseConfig, type LoadedConfig } from './parse.ts';
@@ -16,8 +16,8 @@ export type ConfigChange = LoadedConfig | { readonly error: PointsmanError };
 const MAX_FILE_BYTES = 1024 * 1024;
 
 /** Reads a configuration file. Throws as parseConfig does, and INVALID_CONFIG when the file cannot be read. */
-export async function loadConfig(path: string): Promise<LoadedConfig> {
-  return parseConfig(readText(path), path);
+export async function loadConfig(path: string, options: ParseOptions = {}): Promise<LoadedConfig> {
+  return parseConfig(readText(path), path, options);
 }
 
 /**

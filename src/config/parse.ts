@@ -30,17 +30,23 @@ export function defaultConfig(): Config {
   return { ...config, minSyncPeriodMs: 1000 };
 }
 
+/** How to read one. */
+export interface ParseOptions {
+  /** For readers that do not run by it: any mode will do, and `mode` of the result means nothing. */
+  readonly acceptsAnyMode?: boolean;
+}
+
 /**
  * Reads the text of a configuration; `fileName` is how errors name it. Throws INVALID_CONFIG (`context.mistakes` has one line for each
  * mistake, `message` the first) and UNSUPPORTED_MODE.
  */
-export function parseConfig(text: string, fileName: string): LoadedConfig {
+export function parseConfig(text: string, fileName: string, options: ParseOptions = {}): LoadedConfig {
   const document = readDocument(text, fileName);
   const refuse = (mistakes: readonly Mistake[]): void => {
     if (mistakes.length > 0) throw invalidConfig(fileName, formatMistakes(mistakes, document, fileName));
   };
   refuse(checkType(document.value));
-  refuseMode(document, fileName);
+  if (options.acceptsAnyMode !== true) refuseMode(document, fileName);
   const parsed = SCHEMA.safeParse(document.value);
   if (!parsed.success) {
     const mistakes = parsed.error.issues.map(({ path, message }) => {

@@ -181,8 +181,8 @@ async function removeStale(path: string): Promise<void> {
   rmSync(path, { force: true });
 }
 
-/** An agent that hangs, or one that is older than this one and knows other paths, is there all the same. */
-async function isAnswering(path: string): Promise<boolean> {
+/** True when somebody listens: an agent that hangs, or one that is older than this one and knows other paths, is there all the same. */
+export async function isAnswering(path: string): Promise<boolean> {
   try {
     await askAgent(path, PING);
     return true;

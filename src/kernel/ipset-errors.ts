@@ -4,6 +4,8 @@
 import { KernelError } from '../model/errors.ts';
 import { EEXIST, ENOENT, EPERM, errnoName } from './libc.ts';
 
+/** A rule or another set refers to a set that is to be destroyed. */
+export const IPSET_ERR_BUSY = 4100;
 /** Two sets that should be alike are not. */
 export const IPSET_ERR_TYPE_MISMATCH = 4102;
 
@@ -19,7 +21,7 @@ const COMMON: Readonly<Record<number, Meaning>> = {
     'IPSET_ERR_MAX_SETS',
     'the kernel holds as many sets as it can; raise max_sets of module ip_set or delete sets',
   ],
-  4100: ['IPSET_ERR_BUSY', 'a rule or another set refers to the set; remove that first'],
+  [IPSET_ERR_BUSY]: ['IPSET_ERR_BUSY', 'a rule or another set refers to the set; remove that first'],
   4101: ['IPSET_ERR_EXIST_SETNAME2', 'the second name: it must exist for a swap and must not for a rename'],
   [IPSET_ERR_TYPE_MISMATCH]: ['IPSET_ERR_TYPE_MISMATCH', 'the two sets differ in type or family'],
   4103: ['IPSET_ERR_EXIST', 'the member is there already, or is not there'],

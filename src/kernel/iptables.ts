@@ -80,6 +80,15 @@ export class Iptables {
     throw cannotWrite(family, refusals);
   }
 
+  /**
+   * Every flavour that is installed, for reading and cleaning: unlike `open` it tries nothing, since that would make tables in a flavour that
+   * nobody uses here. Whether one works shows in `save`, which makes none as long as no table is named.
+   */
+  static async installed(family: Family): Promise<Iptables[]> {
+    const found = await findPrograms(family);
+    return found.map((programs) => new Iptables(family, programs, 'it is installed'));
+  }
+
   /** Text of one table, or of all, as iptables-save prints it, with counters. Throws TOOL_FAILED. */
   async save(table?: IptablesTable): Promise<string> {
     const only = table === undefined ? [] : ['-t', { token: table }];

@@ -22,12 +22,10 @@ import type {
   SetHeader,
 } from './port.ts';
 import type { Table } from './render-rules.ts';
-import { HASH_SIZE, kernelSetName, maxMembersOf, SETS, type SetName } from './sets.ts';
+import { HASH_SIZE, kernelSetName, maxMembersOf, SETS, TEMPORARY_SET, type SetName } from './sets.ts';
 
 /** The dummy link that bears the Services' addresses; its name is kube-proxy's. */
 export const SERVICE_LINK = 'kube-ipvs0';
-/** The name of the copy while a set is replaced by a larger one. One that is there at any other time is a left-over, which nothing uses. */
-const TEMPORARY_SET = 'POINTSMAN-TMP';
 
 /** How to open one; for benches and tests. */
 export interface KernelPortOptions {

@@ -109,6 +109,9 @@ export type SetName = keyof typeof SETS;
 
 export const SET_NAMES = Object.keys(SETS) as readonly SetName[];
 
+/** The name of the copy while a set is replaced by a larger one. One that is there at any other time is a left-over, which nothing uses. */
+export const TEMPORARY_SET = 'POINTSMAN-TMP';
+
 /** ipset names have at most 31 characters (IPSET_MAXNAMELEN - 1). */
 const MAX_SET_NAME_CHARACTERS = 31;
 

@@ -1,0 +1,64 @@
+// A clean-up from its beginning to its end: reads the node, plans, and carries out or only shows what it would do. For `pointsman cleanup` and
+// `run --cleanup`, and for an agent that removes what another mode left once its own state is verified.
+
+import type { Owner } from '../backends/ipvs/provenance.ts';
+import type { RemovalScope } from '../backends/ipvs/removal-plan.ts';
+import { objectsOf } from '../backends/removal.ts';
+import { loadConfig } from '../config/load.ts';
+import { PointsmanError } from '../model/errors.ts';
+import type { Cidr } from '../model/ip.ts';
+import { planCleanup } from './cleanup-plan.ts';
+import { KernelCleanupPort } from './cleanup-port.ts';
+import { carryOut, type CleanupPort, type CleanupReport } from './cleanup-run.ts';
+import { detectFamilies } from './start-up.ts';
+
+/** Removes everything of the owners in `scope`, or with `isDryRun` only says what it would remove. Rejects when the node cannot be read. */
+export async function cleanUp(
+  port: CleanupPort,
+  scope: RemovalScope,
+  isDryRun = false,
+): Promise<CleanupReport> {
+  const plan = planCleanup(await port.read(), scope);
+  if (!isDryRun) return carryOut(plan, port);
+  return { removed: plan.removals.flatMap(objectsOf), failed: [], left: [], kept: plan.kept };
+}
+
+/** What the command line says. */
+export interface CleanupOptions {
+  readonly owners: readonly Owner[];
+  /** kube-proxy's configuration, whatever its mode, for ipvs.excludeCIDRs. */
+  readonly configPath?: string | undefined;
+  readonly isDryRun: boolean;
+  /** Names the proxy that runs here and would put back what is removed, or null; not asked for a dry run. */
+  readonly rival: () => Promise<string | null>;
+}
+
+/**
+ * Cleans this node. Throws MISSING_PRIVILEGE, INVALID_CONFIG, PROXY_RUNNING (before anything is read or changed), and KERNEL_REFUSED when
+ * the kernel cannot be read.
+ */
+export async function cleanUpNode(options: CleanupOptions): Promise<CleanupReport> {
+  if (process.getuid?.() !== 0)
+    throw new PointsmanError(
+      'MISSING_PRIVILEGE',
+      'only root can see and remove what a proxy left; run it as root',
+    );
+  const excludeCIDRs = await excludedNetworks(options.configPath);
+  const rival = options.isDryRun ? null : await options.rival();
+  if (rival !== null)
+    throw new PointsmanError(
+      'PROXY_RUNNING',
+      `${rival} and would put back what is removed; stop it first, or go on with --force`,
+    );
+  const port = await KernelCleanupPort.open(detectFamilies());
+  try {
+    return await cleanUp(port, { owners: new Set(options.owners), excludeCIDRs }, options.isDryRun);
+  } finally {
+    port.close();
+  }
+}
+
+async function excludedNetworks(path: string | undefined): Promise<readonly Cidr[]> {
+  if (path === undefined) return [];
+  return (await loadConfig(path, { acceptsAnyMode: true })).config.ipvs.excludeCIDRs;
+}
