@@ -39,16 +39,19 @@ describe.skipIf(whyNoNamespaces !== null)(
       },
     );
 
-    it(
-      'destroys the sets of nft rules although the kernel lets go of them late',
-      { timeout: 40_000 },
-      async () => {
-        const results = await run('modeIpvsInNft');
-        expect(results).toHaveLength(3);
-        for (const result of results)
-          expect(result).toEqual({ sets: 34, others: [], names: 'KUBE-CLUSTER-IP2\n', isAsBefore: true });
-      },
-    );
+    it('takes mode ipvs out of nft, and its sets with it', { timeout: 40_000 }, async () => {
+      const results = await run('modeIpvsInNft');
+      expect(results).toHaveLength(3);
+      for (const result of results)
+        expect(result).toEqual({ sets: 34, others: [], names: 'KUBE-CLUSTER-IP2\n', isAsBefore: true });
+    });
+
+    it('destroys a set although the kernel lets go of it only after it said that the rule is deleted', async () => {
+      expect(await run('setOfDeletedRule')).toEqual({
+        refusal: expect.stringContaining('IPSET_ERR_BUSY'),
+        names: 'ASKED\n',
+      });
+    });
 
     it('finds and deletes tables of nf_tables without a program', { timeout: 40_000 }, async () => {
       expect(await run('tables')).toEqual([

@@ -8,7 +8,9 @@ import type { Owner } from '../../src/backends/ipvs/provenance.ts';
 import { cleanUp } from '../../src/daemon/cleanup.ts';
 import { KernelCleanupPort } from '../../src/daemon/cleanup-port.ts';
 import type { CleanupReport } from '../../src/daemon/cleanup-run.ts';
+import { IpsetClient } from '../../src/kernel/ipset.ts';
 import { NftablesClient } from '../../src/kernel/nftables.ts';
+import { errorLine } from '../../src/model/errors.ts';
 import { serveCases } from './in-namespace.ts';
 
 const FIXTURES = join(import.meta.dirname, '../fixtures/kube-proxy');
@@ -105,7 +107,7 @@ function withoutTables(text: string): string {
   return text.replaceAll(/^(?:\*|:[A-Z]+ |COMMIT|$).*\n/gm, '');
 }
 
-/** Mode ipvs in nft, as ours would be without a virtual server: the kernel gives back the sets of its rules behind our back. */
+/** Mode ipvs in nft, as ours would be without a virtual server. */
 async function modeIpvsInNft(): Promise<unknown> {
   const results = [];
   for (const name of RECORDED) {
@@ -127,6 +129,29 @@ async function modeIpvsInNft(): Promise<unknown> {
     shell('ipset destroy');
   }
   return results;
+}
+
+/** A set whose rule went a moment ago: what the kernel says of it, and whether a clean-up destroys it all the same. */
+async function setOfDeletedRule(): Promise<unknown> {
+  port ??= await KernelCleanupPort.open(FAMILIES);
+  const sets = IpsetClient.open();
+  const deleteRule = async (set: string): Promise<void> => {
+    shell(
+      `ipset create ${set} hash:ip; iptables-nft -t nat -N A; iptables-nft -t nat -A A -m set --match-set ${set} dst -j RETURN`,
+    );
+    await port?.deleteTable('IPv4', 'nat');
+  };
+  await deleteRule('ASKED');
+  let refusal = '';
+  try {
+    sets.destroy('ASKED');
+  } catch (error) {
+    refusal = errorLine(error);
+  }
+  sets.close();
+  await deleteRule('CLEANED');
+  await port.destroySet('CLEANED');
+  return { refusal, names: shell('ipset list -name') };
 }
 
 /** Our client of nf_tables on tables that iptables-nft made: what it finds, and what is left after it deleted one. */
@@ -175,5 +200,5 @@ async function modeNftables(): Promise<unknown> {
   return results;
 }
 
-await serveCases({ modeIptables, modeIpvsInNft, tables, modeNftables });
+await serveCases({ modeIptables, modeIpvsInNft, setOfDeletedRule, tables, modeNftables });
 port?.close();
