@@ -51,15 +51,15 @@ export function planRuleRemoval(
         layouts.some((layout) => hasJump(layout, table, from, formatRule(rule)));
       return isIn(leaving) && !isIn(held);
     };
-    // Chains that rules lead to which stay; those chains' own rules stay with them.
-    const staying = [...present.keys()].filter((name) => !going.has(name));
-    for (let name = staying.shift(); name !== undefined; name = staying.shift()) {
+    // What stays, and grows by each chain that a rule of it leads to.
+    const remaining = [...present.keys()].filter((name) => !going.has(name));
+    for (const name of remaining) {
       for (const rule of present.get(name)?.rules ?? []) {
         if (isLeavingJump(name, rule)) continue;
         const target = targetOf(rule);
         if (target !== null && going.delete(target)) {
           kept.push({ table, name: target, because: name });
-          staying.push(target);
+          remaining.push(target);
         }
         for (const set of setsOf(rule)) if (!usedSets.has(set)) usedSets.set(set, name);
       }

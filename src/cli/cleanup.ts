@@ -39,6 +39,7 @@ export async function cleanupCommand(
     owners: [isFromKubeProxy ? 'kube-proxy' : 'pointsman'],
     configPath: options.config,
     isDryRun,
+    rivalRemedy: 'go on with --force',
     rival: async () => {
       if (options.force === true) return null;
       return (await runningAgent(options.socket)) ?? (isFromKubeProxy ? kubeProxy() : null);
@@ -58,6 +59,7 @@ export async function cleanUpAll(
     owners,
     configPath: options.config,
     isDryRun: false,
+    rivalRemedy: '',
     rival: async () => (await runningAgent(options.socket)) ?? kubeProxy(),
   });
   print('text', { isDryRun: false, ...report }, formatCleanup);

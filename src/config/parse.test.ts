@@ -205,6 +205,16 @@ describe('fields', () => {
     expect(parseConfig(json.replaceAll('"', ''), 'kp.conf').config.oomScoreAdj).toBe(1);
   });
 
+  test('another mode is read for who only wants to know a field, with all other mistakes told', () => {
+    const text =
+      'apiVersion: kubeproxy.config.k8s.io/v1alpha1\nkind: KubeProxyConfiguration\nmode: iptables\nipvs: {excludeCIDRs: [10.0.0.0/8]}\n';
+    const { config } = parseConfig(text, 'kp.conf', { acceptsAnyMode: true });
+    expect(config.ipvs.excludeCIDRs).toEqual(['10.0.0.0/8']);
+    expect(() => parseConfig(text.replace('/8', ''), 'kp.conf', { acceptsAnyMode: true })).toThrow(
+      'is not a CIDR',
+    );
+  });
+
   test.each(SCHEDULERS)('scheduler %s', (scheduler) =>
     expect(configOf(`ipvs: {scheduler: ${scheduler}}`).ipvs.scheduler).toBe(scheduler),
   );

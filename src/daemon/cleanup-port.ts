@@ -72,6 +72,13 @@ export class KernelCleanupPort implements CleanupPort {
         unread.push({ kind: 'rules', object: toolName(tool), reason: `cannot be read: ${errorLine(error)}` });
       }
     }
+    for (const family of this.families)
+      if (!this.tools.some((tool) => tool.family === family))
+        unread.push({
+          kind: 'rules',
+          object: `iptables, ${family}`,
+          reason: 'not installed, so its rules stay',
+        });
     const tables = this.families.filter((family) => this.hasProxyTable(family));
     return { ipvs: await this.readIpvs(), rules, nftables: tables, unread };
   }

@@ -31,6 +31,8 @@ export interface CleanupOptions {
   readonly isDryRun: boolean;
   /** Names the proxy that runs here and would put back what is removed, or null; not asked for a dry run. */
   readonly rival: () => Promise<string | null>;
+  /** What to do about it, besides stopping it: "go on with --force"; '' = nothing. */
+  readonly rivalRemedy: string;
 }
 
 /**
@@ -45,11 +47,10 @@ export async function cleanUpNode(options: CleanupOptions): Promise<CleanupRepor
     );
   const excludeCIDRs = await excludedNetworks(options.configPath);
   const rival = options.isDryRun ? null : await options.rival();
-  if (rival !== null)
-    throw new PointsmanError(
-      'PROXY_RUNNING',
-      `${rival} and would put back what is removed; stop it first, or go on with --force`,
-    );
+  if (rival !== null) {
+    const remedy = ['stop it first', options.rivalRemedy].filter((each) => each !== '').join(', or ');
+    throw new PointsmanError('PROXY_RUNNING', `${rival} and would put back what is removed; ${remedy}`);
+  }
   const port = await KernelCleanupPort.open(detectFamilies());
   try {
     return await cleanUp(port, { owners: new Set(options.owners), excludeCIDRs }, options.isDryRun);
