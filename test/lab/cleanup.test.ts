@@ -62,18 +62,20 @@ describe.skipIf(reason !== null)(
       results = JSON.parse(json.toString()) as Record<string, unknown>;
     }, 260_000);
 
-    function result<T>(name: string): T {
-      const found = results[name] as (T & { error?: string }) | undefined;
+    function resultOf(name: string): unknown {
+      const found = results[name] as { error?: string } | undefined;
       if (found === undefined || found.error !== undefined)
         throw new Error(`case ${name} did not come to its end: ${found?.error}`);
       return found;
     }
+    const runOf = (name: string): Run => resultOf(name) as Run;
+    const commandsOf = (name: string): Commands => resultOf(name) as Commands;
 
     const RECORDED = ['01-clusterip', '02-nodeport-lb-local', '03-affinity-external-dual'];
     const BESIDE = ['besideAnAddress', 'besideAnotherProxy', 'usedByOthers', 'fromKubeProxyBesideOurs'];
 
     it.each(['ours', ...RECORDED])('%s: leaves the kernel exactly as it was', (name) => {
-      const { before, full, after } = result<Run>(name);
+      const { before, full, after } = runOf(name);
       expect(after).toEqual(before);
       for (const tool of ['ipvsadm', 'ipset', 'iptables', 'ip6tables', 'addresses'])
         expect(full[tool], tool).not.toBe(before[tool]);
@@ -82,7 +84,7 @@ describe.skipIf(reason !== null)(
     it.each(['ours', ...RECORDED, ...BESIDE])(
       '%s: a dry run writes nothing and names in order what a real one removes; a second run finds nothing',
       (name) => {
-        const { full, dry, afterDry, real, second } = result<Run>(name);
+        const { full, dry, afterDry, real, second } = runOf(name);
         expect(afterDry).toEqual(full);
         expect(real).toEqual({ ...dry, isDryRun: false });
         expect(real).toMatchObject({ failed: [], left: [] });
@@ -91,7 +93,7 @@ describe.skipIf(reason !== null)(
     );
 
     it('leaves addresses of others, and kube-ipvs0 that bears them', () => {
-      const { before, after, real } = result<Run>('besideAnAddress');
+      const { before, after, real } = runOf('besideAnAddress');
       expect(difference(before, after)).toEqual({
         addresses: [
           expect.stringMatching(/^kube-ipvs0 .*10\.99\.0\.1\/32/),
@@ -107,7 +109,7 @@ describe.skipIf(reason !== null)(
     });
 
     it('leaves another proxy all that its virtual servers need, and none of ours', () => {
-      const { before, after, full, real } = result<Run>('besideAnotherProxy');
+      const { before, after, full, real } = runOf('besideAnotherProxy');
       const more = difference(before, after);
       expect(more['ipvsadm']).toEqual([
         '-A -t 10.96.20.1:8443 -s rr',
@@ -132,7 +134,7 @@ describe.skipIf(reason !== null)(
     });
 
     it('leaves a chain and a set that rules of others use', () => {
-      const { before, after, real } = result<Run>('usedByOthers');
+      const { before, after, real } = runOf('usedByOthers');
       expect(difference(before, after)).toEqual({
         ipset: [expect.stringMatching(/^create KUBE-CLUSTER-IP hash:ip,port/)],
         iptables: [
@@ -147,7 +149,7 @@ describe.skipIf(reason !== null)(
     });
 
     it("takes from a kernel that is ours only what is kube-proxy's", () => {
-      const { full, after, real } = result<Run>('fromKubeProxyBesideOurs');
+      const { full, after, real } = runOf('fromKubeProxyBesideOurs');
       expect(difference(full, after)).toEqual({
         ipvsadm: ['GONE -A -t 10.96.99.1:80 -s rr'],
         ipset: ['GONE add KUBE-CLUSTER-IP 10.96.99.1,tcp:80', 'GONE add KUBE-IPVS-IPS 10.96.99.1'],
@@ -163,16 +165,16 @@ describe.skipIf(reason !== null)(
     });
 
     it('leaves what excludeCIDRs names, whatever the mode of the configuration', () => {
-      const { code, stdout, after } = result<{ code: number; stdout: string; after: State }>('excluded');
+      const { code, stdout, after } = resultOf('excluded') as { code: number; stdout: string; after: State };
       expect([code, stdout]).toEqual([0, expect.stringContaining('in excludeCIDRs of the configuration')]);
-      const left = (after['ipvsadm'] ?? '').split('\n').filter((line) => /^-A /.test(line));
+      const left = (after['ipvsadm'] ?? '').split('\n').filter((line) => line.startsWith('-A '));
       expect(left).toHaveLength(5);
       for (const line of left) expect(line).toContain(' 192.168.50.11:');
       expect(after['ipset']).toBe('');
     });
 
     it('is refused while an agent runs, but for a dry run; the socket of a killed one is no agent', () => {
-      const { before, refused, dry, done, after } = result<Commands>('agentRuns');
+      const { before, refused, dry, done, after } = commandsOf('agentRuns');
       const line =
         'error: an agent answers on /run/pointsman/agent.sock and would put back what is removed; stop it first';
       expect(refused).toEqual([
@@ -187,7 +189,7 @@ describe.skipIf(reason !== null)(
     });
 
     it("run --cleanup takes ours and kube-proxy's, and nothing else", () => {
-      const { before, done, after } = result<Commands>('everything');
+      const { before, done, after } = commandsOf('everything');
       expect([done.code, done.stderr]).toEqual([0, '']);
       expect(after).toEqual(before);
     });

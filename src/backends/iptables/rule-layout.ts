@@ -10,7 +10,7 @@ function jump(table: string, from: string, to: string, comment: string, match = 
   return { table, from, rule: `${match}-m comment --comment "${comment}" -j ${to}` };
 }
 
-/** Twelve jumps, eleven chains in three tables, and five kinds of chains per Service or endpoint. */
+/** Twelve jumps, twelve chains in three tables, and five kinds of chains per Service or endpoint. */
 export const IPTABLES_RULE_LAYOUT: RuleLayout = {
   chains: [
     { table: 'nat', name: 'KUBE-SERVICES' },
