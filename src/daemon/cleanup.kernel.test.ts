@@ -53,6 +53,21 @@ describe.skipIf(whyNoNamespaces !== null)(
       });
     });
 
+    it(
+      'cleans both flavours at once, tells with exit code 1 what the kernel refused, and does the rest when asked again',
+      { timeout: 40_000 },
+      async () => {
+        const kept = expect.stringContaining(
+          'failed: set KUBE-IPVS-IPS: ipset destroy KUBE-IPVS-IPS: IPSET_ERR_BUSY (errno 4100)',
+        );
+        const { first, names, second } = await run('refused');
+        expect(first).toEqual({ code: 1, stdout: kept, stderr: '' });
+        expect(first.stdout).toMatch(/^jumps: 18 removed\nchains: 22 removed\nsets: 33 removed, 1 failed\n/m);
+        expect(names).toBe('KUBE-IPVS-IPS\nHOLDER\n');
+        expect(second).toEqual({ code: 0, stdout: 'sets: 1 removed\n', stderr: '' });
+      },
+    );
+
     it('finds and deletes tables of nf_tables without a program', { timeout: 40_000 }, async () => {
       expect(await run('tables')).toEqual([
         ['IPv4 nat', 'IPv4 filter', 'IPv6 nat'],

@@ -4,6 +4,7 @@
 import { execFileSync } from 'node:child_process';
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { pointsman } from '../../lab/agent-process.ts';
 import type { Owner } from '../../src/backends/ipvs/provenance.ts';
 import { cleanUp } from '../../src/daemon/cleanup.ts';
 import { KernelCleanupPort } from '../../src/daemon/cleanup-port.ts';
@@ -154,6 +155,18 @@ async function setOfDeletedRule(): Promise<unknown> {
   return { refusal, names: shell('ipset list -name') };
 }
 
+/** Rules in both flavours at once, and a set of sets that holds one of ours, which no rule shows. */
+async function refused(): Promise<unknown> {
+  shell('ipset restore', readFileSync(join(GOLDEN, '01-clusterip/ipvs/ipset-save.txt'), 'utf8'));
+  for (const flavour of FLAVOURS)
+    restore(flavour, 'iptables', readFileSync(join(GOLDEN, '01-clusterip/ipvs/iptables-save.txt'), 'utf8'));
+  shell('ipset create HOLDER list:set; ipset add HOLDER KUBE-IPVS-IPS');
+  const first = pointsman(['cleanup']);
+  const names = shell('ipset list -name');
+  shell('ipset destroy HOLDER');
+  return { first, names, second: pointsman(['cleanup']) };
+}
+
 /** Our client of nf_tables on tables that iptables-nft made: what it finds, and what is left after it deleted one. */
 async function tables(): Promise<unknown> {
   shell(
@@ -200,5 +213,5 @@ async function modeNftables(): Promise<unknown> {
   return results;
 }
 
-await serveCases({ modeIptables, modeIpvsInNft, setOfDeletedRule, tables, modeNftables });
+await serveCases({ modeIptables, modeIpvsInNft, setOfDeletedRule, refused, tables, modeNftables });
 port?.close();
