@@ -98,7 +98,10 @@ function makeProgram(): Command {
         'kube-proxy',
       ]),
     )
-    .option('--config <file>', "kube-proxy's configuration: ipvs.excludeCIDRs is not kube-proxy's")
+    .option(
+      '--config <file>',
+      "kube-proxy's configuration: what its ipvs.excludeCIDRs holds is not kube-proxy's",
+    )
     .option('--dry-run', 'only say what would be removed, in order')
     .option('--force', 'also while a proxy runs that would put it back')
     .addOption(socketOption())

@@ -139,7 +139,7 @@ describe('what is ours', () => {
       'virtualServer TCP 192.168.50.11:30443',
       'set POINTSMAN-VS',
     ]);
-    expect([...result.layoutStays]).toEqual(['IPv4']);
+    expect([...result.layoutStays]).toContain('IPv4');
     expect(keptOf(result)).toEqual([
       'virtualServer TCP 10.96.0.1:80',
       'virtualServer TCP 192.168.50.12:30443',
@@ -196,6 +196,18 @@ describe('what is ours', () => {
     expect(result.sets).toHaveLength(19);
     expect(result.link).toEqual([]);
   });
+});
+
+it('another proxy loses nothing to a clean-up of ours, where we never were: not in the family that it has no Service of either', () => {
+  const theirs = inventory({
+    services: [server('10.96.0.1 443')],
+    sets: [...sets('IPv4', {}), ...sets('IPv6', {})],
+    bound: ['10.96.0.1'],
+  });
+  const result = plan(theirs);
+  expect([result.removals, result.sets, result.link]).toEqual([[], [], []]);
+  expect([...result.layoutStays]).toEqual(['IPv4', 'IPv6']);
+  expect(plan(theirs, ['kube-proxy']).sets).toHaveLength(34);
 });
 
 describe('kube-ipvs0', () => {
@@ -297,7 +309,7 @@ describe("what is kube-proxy's", () => {
     expect([ours.removals, ours.sets, ours.link]).toEqual([[], [], []]);
     const empty = inventory({ sets: sets('IPv4', { 'POINTSMAN-VS': [] }), bound: [] });
     const result = plan(empty, ['kube-proxy']);
-    expect([result.sets, result.link, [...result.layoutStays]]).toEqual([[], [], ['IPv4']]);
+    expect([result.sets, result.link, [...result.layoutStays]]).toEqual([[], [], ['IPv4', 'IPv6']]);
   });
 
   it('goes with ours when both leave', () => {

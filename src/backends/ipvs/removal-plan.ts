@@ -61,7 +61,8 @@ export function planIpvsRemoval(inventory: IpvsInventory, scope: RemovalScope): 
     const need = layoutNeed(family, inventory, scope, staying);
     if (need === null) continue;
     layoutStays.add(family);
-    kept.push({ kind: 'rules', object: `rules and sets of mode ipvs, ${family}`, reason: need });
+    if (inventory.sets.some(({ name }) => SETS_BY_KERNEL_NAME.get(name)?.family === family))
+      kept.push({ kind: 'rules', object: `rules and sets of mode ipvs, ${family}`, reason: need });
   }
   const context: Context = {
     inventory,
@@ -102,26 +103,32 @@ function isOnlyOurs({ owners }: RemovalScope): boolean {
 }
 
 /**
- * Why rules, sets and link of a family must stay, or null. Virtual servers on kube-ipvs0 need them; so does an agent of ours, whose set is
- * there even when it has no Service.
+ * Why rules and sets of a family must stay, or null. Virtual servers on kube-ipvs0 need them. Without any in a family they are still those of
+ * whoever is there: of an agent of ours, whose set exists even when it has no Service; of another proxy where ours does not exist.
  */
 function layoutNeed(
   family: Family,
   { sets, link }: IpvsInventory,
-  { owners }: RemovalScope,
+  scope: RemovalScope,
   staying: readonly InventoryService[],
 ): string | null {
   const bound = new Set(link?.addresses.map(({ address }) => address));
-  const [first, ...others] = staying.filter(
-    ({ service }) => service.fwmark === undefined && service.family === family && bound.has(service.address),
-  );
-  if (first !== undefined) {
-    const more = others.length === 0 ? '' : ` and ${others.length} more`;
-    return `virtual servers on kube-ipvs0 that stay need them: ${formatServiceKey(first.service)}${more}`;
-  }
-  const marks = kernelSetName('POINTSMAN-VS', family);
-  if (owners.has('pointsman') || !sets.some(({ name }) => name === marks)) return null;
-  return 'an agent of Pointsman has them, too; "pointsman cleanup" removes them';
+  const needing = staying.filter(({ service }) => service.fwmark === undefined && bound.has(service.address));
+  const ofFamily = needing.filter(({ service }) => service.family === family);
+  if (ofFamily.length > 0) return `virtual servers on kube-ipvs0 that stay need them: ${firstOf(ofFamily)}`;
+  const hasMarks = (of: Family): boolean =>
+    sets.some(({ name }) => name === kernelSetName('POINTSMAN-VS', of));
+  if (!scope.owners.has('pointsman'))
+    return FAMILIES.some(hasMarks)
+      ? 'an agent of Pointsman has them, too; "pointsman cleanup" removes them'
+      : null;
+  if (!isOnlyOurs(scope) || hasMarks(family) || needing.length === 0) return null;
+  return `they are the proxy's whose virtual servers are on kube-ipvs0: ${firstOf(needing)}`;
+}
+
+function firstOf([first, ...others]: readonly InventoryService[]): string {
+  const more = others.length === 0 ? '' : ` and ${others.length} more`;
+  return first === undefined ? '' : `${formatServiceKey(first.service)}${more}`;
 }
 
 function planAddresses({ inventory, leaving, staying, layoutStays, kept }: Context): Removal[] {
