@@ -12,6 +12,7 @@ export const LAB_PACKAGES = [
   'iptables',
   'iproute2',
   'conntrack',
+  'nftables',
   'procps',
   'netbase',
   // What completion and the manual page are tried in.
