@@ -8,6 +8,7 @@ import type { CleanupReport } from '../daemon/cleanup-run.ts';
 import { isAnswering } from '../http/agent-socket.ts';
 import { EXIT } from './exit-codes.ts';
 import { count, print } from './output.ts';
+import { openStderrLog } from './stderr-log.ts';
 
 export interface CleanupCommandOptions {
   /** Whose leftovers; default our own. */
@@ -49,7 +50,7 @@ export async function cleanupCommand(
   return report.failed.length > 0 ? EXIT.FAILED : EXIT.GOOD;
 }
 
-/** `run --cleanup`, as kube-proxy means it: all that is ours and all that is kube-proxy's goes, in every mode. */
+/** `run --cleanup`, as kube-proxy means it: all that is ours and all that is kube-proxy's goes, in every mode. Failures are logged, too. */
 export async function cleanUpAll(
   options: { readonly config?: string; readonly socket: string },
   kubeProxy: KubeProxyDetector = () => Promise.resolve(null),
@@ -62,6 +63,9 @@ export async function cleanUpAll(
     rivalRemedy: '',
     rival: async () => (await runningAgent(options.socket)) ?? kubeProxy(),
   });
+  const log = openStderrLog();
+  for (const { kind, object, error } of report.failed)
+    log.error('Cannot remove', { kind, object, err: error });
   print('text', { isDryRun: false, ...report }, formatCleanup);
   return report.failed.length > 0 ? EXIT.FAILED : EXIT.GOOD;
 }
