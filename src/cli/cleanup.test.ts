@@ -107,11 +107,11 @@ describe.skipIf(!isRoot)(`before it removes anything${isRoot ? '' : ' (skipped: 
   });
 
   it('is refused while kube-proxy runs whose leftovers are to go', async () => {
-    const kubeProxy = (): Promise<string> => Promise.resolve('kube-proxy runs (pid 4711)');
+    const kubeProxy = () => Promise.resolve({ pid: 4711, mode: 'ipvs', foundBy: '/proc' });
     const options = { socket: '/nonexistent/agent.sock', output: 'text', from: 'kube-proxy' } as const;
     expect(await refusalOf(cleanupCommand(options, kubeProxy))).toEqual([
       3,
-      'kube-proxy runs (pid 4711) and would put back what is removed; stop it first, or go on with --force',
+      'kube-proxy runs in this network namespace (process 4711, mode ipvs, found by /proc) and would put back what is removed; stop it first, or go on with --force',
     ]);
   });
 

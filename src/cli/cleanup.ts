@@ -3,9 +3,13 @@
 
 import type { Owner } from '../backends/ipvs/provenance.ts';
 import { OBJECT_KINDS, type Kept, type ObjectKind } from '../backends/removal.ts';
-import { cleanUpNode } from '../daemon/cleanup.ts';
+import { AGENT_NAME } from '../daemon/agent-lock.ts';
+import { cleanUpNode, type RunningProxy } from '../daemon/cleanup.ts';
 import type { CleanupReport } from '../daemon/cleanup-run.ts';
+import { describeRival, findRival, type Rival } from '../daemon/rival.ts';
 import { isAnswering } from '../http/agent-socket.ts';
+import { abstractNameHolder } from '../kernel/unix-socket.ts';
+import type { IpAddress } from '../model/ip.ts';
 import { EXIT } from './exit-codes.ts';
 import { count, print } from './output.ts';
 import { openStderrLog } from './stderr-log.ts';
@@ -26,13 +30,17 @@ export interface CleanupOutput extends CleanupReport {
   readonly isDryRun: boolean;
 }
 
-/** Tells of a running kube-proxy: "kube-proxy runs here (pid 4711)", or null. */
-export type KubeProxyDetector = () => Promise<string | null>;
+/** Tells of a running kube-proxy, or null. */
+export type KubeProxyDetector = () => Promise<Rival | null>;
+
+/** Where kube-proxy serves its metrics unless told otherwise. */
+const METRICS = { address: '127.0.0.1' as IpAddress, port: 10_249 };
+const detectKubeProxy: KubeProxyDetector = () => findRival({ metricsAddress: METRICS });
 
 /** Prints what was removed; exit 0, or 1 when something could not be. `kubeProxy` is asked only before its own leftovers go. */
 export async function cleanupCommand(
   options: CleanupCommandOptions,
-  kubeProxy: KubeProxyDetector = () => Promise.resolve(null),
+  kubeProxy: KubeProxyDetector = detectKubeProxy,
 ): Promise<number> {
   const isDryRun = options.dryRun === true;
   const isFromKubeProxy = options.from === 'kube-proxy';
@@ -43,7 +51,7 @@ export async function cleanupCommand(
     rivalRemedy: 'go on with --force',
     rival: async () => {
       if (options.force === true) return null;
-      return (await runningAgent(options.socket)) ?? (isFromKubeProxy ? kubeProxy() : null);
+      return (await runningAgent(options.socket)) ?? (isFromKubeProxy ? runningKubeProxy(kubeProxy) : null);
     },
   });
   print<CleanupOutput>(options.output, { isDryRun, ...report }, formatCleanup);
@@ -53,7 +61,7 @@ export async function cleanupCommand(
 /** `run --cleanup`, as kube-proxy means it: all that is ours and all that is kube-proxy's goes, in every mode. Failures are logged, too. */
 export async function cleanUpAll(
   options: { readonly config?: string; readonly socket: string },
-  kubeProxy: KubeProxyDetector = () => Promise.resolve(null),
+  kubeProxy: KubeProxyDetector = detectKubeProxy,
 ): Promise<number> {
   const owners: readonly Owner[] = ['pointsman', 'kube-proxy'];
   const report = await cleanUpNode({
@@ -61,7 +69,7 @@ export async function cleanUpAll(
     configPath: options.config,
     isDryRun: false,
     rivalRemedy: '',
-    rival: async () => (await runningAgent(options.socket)) ?? kubeProxy(),
+    rival: async () => (await runningAgent(options.socket)) ?? runningKubeProxy(kubeProxy),
   });
   const log = openStderrLog();
   for (const { kind, object, error } of report.failed)
@@ -70,8 +78,19 @@ export async function cleanUpAll(
   return report.failed.length > 0 ? EXIT.FAILED : EXIT.GOOD;
 }
 
-async function runningAgent(socket: string): Promise<string | null> {
-  return (await isAnswering(socket)) ? `an agent answers on ${socket}` : null;
+/** By its socket, or by the name that it holds in this network namespace. */
+async function runningAgent(socket: string): Promise<RunningProxy | null> {
+  const code = 'AGENT_RUNNING';
+  if (await isAnswering(socket)) return { code, what: `an agent answers on ${socket}` };
+  const holder = abstractNameHolder(AGENT_NAME);
+  return holder === null || holder.uid !== 0
+    ? null
+    : { code, what: `an agent runs here (pid ${holder.pid})` };
+}
+
+async function runningKubeProxy(detect: KubeProxyDetector): Promise<RunningProxy | null> {
+  const rival = await detect();
+  return rival === null ? null : { code: 'RIVAL_PROXY', what: describeRival(rival) };
 }
 
 /** One of a kind, and many. */

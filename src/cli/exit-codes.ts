@@ -13,7 +13,6 @@ const BY_CODE: Partial<Record<ErrorCode, number>> = {
   MISSING_TOOL: EXIT.PRECONDITION,
   AGENT_RUNNING: EXIT.PRECONDITION,
   RIVAL_PROXY: EXIT.PRECONDITION,
-  PROXY_RUNNING: EXIT.PRECONDITION,
 };
 
 /** 2 for usage and configuration, 3 for a missing precondition, else 1. */

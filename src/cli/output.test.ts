@@ -43,7 +43,6 @@ describe('the exit code', () => {
     MISSING_TOOL: 3,
     AGENT_RUNNING: 3,
     RIVAL_PROXY: 3,
-    PROXY_RUNNING: 3,
   };
   it.each(Object.keys(ERROR_CODES) as ErrorCode[])('of %s is as documented', (code) => {
     expect(exitCodeOf(new PointsmanError(code, 'x'))).toBe(EXPECTED[code] ?? 1);

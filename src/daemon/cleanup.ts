@@ -24,19 +24,25 @@ export async function cleanUp(
 }
 
 /** What the command line says. */
+/** Somebody who would put back what is removed: "an agent runs here (pid 4711)". */
+export interface RunningProxy {
+  readonly code: 'AGENT_RUNNING' | 'RIVAL_PROXY';
+  readonly what: string;
+}
+
 export interface CleanupOptions {
   readonly owners: readonly Owner[];
   /** kube-proxy's configuration, whatever its mode, for ipvs.excludeCIDRs. */
   readonly configPath?: string | undefined;
   readonly isDryRun: boolean;
   /** Names the proxy that runs here and would put back what is removed, or null; not asked for a dry run. */
-  readonly rival: () => Promise<string | null>;
+  readonly rival: () => Promise<RunningProxy | null>;
   /** What to do about it, besides stopping it: "go on with --force"; '' = nothing. */
   readonly rivalRemedy: string;
 }
 
 /**
- * Cleans this node. Throws MISSING_PRIVILEGE, INVALID_CONFIG, PROXY_RUNNING (before anything is read or changed), and KERNEL_REFUSED when
+ * Cleans this node. Throws MISSING_PRIVILEGE, INVALID_CONFIG, AGENT_RUNNING, RIVAL_PROXY (before anything is read or changed), and KERNEL_REFUSED when
  * the kernel cannot be read.
  */
 export async function cleanUpNode(options: CleanupOptions): Promise<CleanupReport> {
@@ -49,7 +55,7 @@ export async function cleanUpNode(options: CleanupOptions): Promise<CleanupRepor
   const rival = options.isDryRun ? null : await options.rival();
   if (rival !== null) {
     const remedy = ['stop it first', options.rivalRemedy].filter((each) => each !== '').join(', or ');
-    throw new PointsmanError('PROXY_RUNNING', `${rival} and would put back what is removed; ${remedy}`);
+    throw new PointsmanError(rival.code, `${rival.what} and would put back what is removed; ${remedy}`);
   }
   const port = await KernelCleanupPort.open(detectFamilies());
   try {

@@ -22,7 +22,6 @@ export const ERROR_CODES = {
   AGENT_RUNNING: 'another agent runs in this network namespace',
   RIVAL_PROXY: 'another service proxy runs in this network namespace',
   AGENT_UNREACHABLE: 'no running agent answers on its socket',
-  PROXY_RUNNING: 'a proxy that runs on this node would undo what was asked for',
   LIMIT_EXCEEDED: 'an input is larger than its documented limit',
   LAB_FAILED: 'a lab guest could not boot or ended early',
 } as const;
