@@ -33,7 +33,7 @@ export async function runCommand(options: RunOptions): Promise<number> {
   if (manifests === undefined)
     throw new PointsmanError(
       'USAGE',
-      'required option "--manifests <dir>" not specified; try "pointsman --help"',
+      `required option '--manifests <dir>' not specified; try "pointsman --help"`,
     );
   const log = openStderrLog(options.v);
   const signals = followSignals(log, options.once === true ? EXIT.FAILED : EXIT.GOOD);
