@@ -108,6 +108,17 @@ function makeProgram(): Command {
     .addOption(outputOption())
     .action(async (options) => exit(await (await import('./cleanup.ts')).cleanupCommand(options)));
 
+  program
+    .command('drain')
+    .description('show the servers that keep old connections after their endpoint or Service went')
+    .argument('[target]', 'NAMESPACE/NAME, ADDRESS or ADDRESS:PORT of a virtual or real server, or all')
+    .option('--end', 'end these drains now: connections that are left are cut')
+    .addOption(socketOption())
+    .addOption(outputOption())
+    .action(async (target, options) =>
+      exit(await (await import('./drain.ts')).drainCommand(target, options)),
+    );
+
   // Its command line is ipvsadm's own and never gets here: see main().
   program
     .command('ipvsadm')

@@ -17,6 +17,7 @@ import type { Problem } from '../model/problem.ts';
 import type { NodeOptions } from '../plan/plan.ts';
 import { Agent } from './agent.ts';
 import { ConfigFollower } from './config-follower.ts';
+import { drainMatcher, matchingDrains, type DrainingServerStatus } from './drain-status.ts';
 import { Draining, logCut } from './draining.ts';
 import { Flows } from './flows.ts';
 import { LocalAddresses } from './local-addresses.ts';
@@ -288,6 +289,19 @@ export class Daemon {
   async status(only?: (key: ServiceKey) => boolean): Promise<AgentStatus> {
     const status = await collectStatus(this.agent, this.backend, this.port, only);
     return { ...status, verification: this.verification.status, problems: this.problems() };
+  }
+
+  /** Servers that keep old connections; `target` as in drainMatcher. Throws USAGE. */
+  drains(target: string): DrainingServerStatus[] {
+    return matchingDrains(this.backend.drains, drainMatcher(target), this.backend.now());
+  }
+
+  /** Ends them now: what connections they have is cut. Resolves with those that were ended. Throws USAGE. */
+  async endDrains(target: string): Promise<DrainingServerStatus[]> {
+    const ended = this.drains(target);
+    this.backend.endDrains(drainMatcher(target));
+    await this.draining.lookNow();
+    return ended;
   }
 
   metrics(): MetricFamily[] {

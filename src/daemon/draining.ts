@@ -9,6 +9,8 @@ import type { SyncLoop, Timers } from './sync-loop.ts';
 
 /** Looks take no more than a hundredth of a core; with thousands of drains they come less often. */
 const PAUSE_PER_WORK = 100;
+/** Looks in a row when an operator waits. */
+const MAX_LOOKS = 1000;
 
 export interface DrainingParts {
   readonly backend: Pick<IpvsBackend, 'drainDueInMs' | 'drain'>;
@@ -19,23 +21,20 @@ export interface DrainingParts {
 
 export class Draining {
   private readonly loop: DueLoop;
+  private readonly parts: DrainingParts;
 
-  constructor({ backend, agent, beside, timers }: DrainingParts) {
-    let needsRetry = false;
+  constructor(parts: DrainingParts) {
+    this.parts = parts;
+    const { backend, timers } = parts;
     this.loop = new DueLoop({
       dueMs: () => {
         const inMs = backend.drainDueInMs();
         return inMs === null ? null : timers.now() + inMs;
       },
-      work: async () => {
-        needsRetry = agent.noteReport(await backend.drain());
-      },
+      work: () => this.look(),
       pausePerWork: PAUSE_PER_WORK,
-      beside: (work) =>
-        beside(async () => {
-          await work();
-          return { needsRetry };
-        }),
+      // The work takes its own turn: what it was refused asks for a retry.
+      beside: (work) => work(),
       timers,
     });
   }
@@ -43,6 +42,18 @@ export class Draining {
   /** See DueLoop.afterSync. */
   afterSync(): void {
     this.loop.afterSync();
+  }
+
+  /** Looks at what is due without waiting for the loop's turn; resolves when it is done. */
+  async lookNow(): Promise<void> {
+    const { backend } = this.parts;
+    // One look has a limit.
+    for (let looks = 0; looks < MAX_LOOKS && backend.drainDueInMs() === 0; looks++) await this.look();
+  }
+
+  private look(): Promise<void> {
+    const { agent, backend, beside } = this.parts;
+    return beside(async () => ({ needsRetry: agent.noteReport(await backend.drain()) }));
   }
 
   stop(): Promise<void> {

@@ -379,6 +379,8 @@ describe('asking an agent', () => {
 
 describe('the routes of the agent', () => {
   const routes = agentRoutes({
+    drains: () => [],
+    endDrains: async () => [],
     status: async (only) =>
       ({ asked: only === undefined ? 'all' : ['a/b', 'a/c'].filter((key) => only(key as never)) }) as never,
     metrics: () => [

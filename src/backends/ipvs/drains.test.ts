@@ -72,7 +72,8 @@ describe('drains of a virtual server', () => {
     const drains = new Drains();
     drains.follow(VS, [ONE], 0, MINUTE);
     drains.settle(VS.id, new Map(), 0);
-    drains.expire(VS.id, 50);
+    expect(drains.expire((_, { port }) => port === 81, 50)).toBe(0);
+    expect(drains.expire(({ id }, { port }) => id === VS.id && port === 80, 50)).toBe(1);
     expect(of(drains)).toEqual(['10.0.0.1 0 50']);
     expect(due(drains, 50)).toEqual([VS.id]);
   });

@@ -119,14 +119,21 @@ export class Drains {
     this.byId.delete(id);
   }
 
-  /** Ends all drains of a virtual server now, whatever connections they have; the next look deletes them. */
-  expire(id: string, nowMs: number): void {
-    const before = this.byId.get(id);
-    if (before === undefined) return;
-    const servers = new Map(
-      [...before.servers].map(([each, drain]) => [each, { ...drain, deadlineMs: nowMs }] as const),
-    );
-    this.byId.set(id, { ...before, servers, nextPollMs: nowMs });
+  /** Ends the drains that `isMeant` now, whatever connections they have: the next look deletes them. Returns how many. */
+  expire(isMeant: (of: VirtualServerDrains, drain: Drain) => boolean, nowMs: number): number {
+    let expired = 0;
+    for (const [id, before] of this.byId) {
+      const servers = new Map(before.servers);
+      for (const [serverId, drain] of before.servers)
+        if (isMeant(before, drain)) servers.set(serverId, { ...drain, deadlineMs: nowMs });
+      const changed = [...servers].filter(
+        ([serverId, drain]) => before.servers.get(serverId) !== drain,
+      ).length;
+      if (changed === 0) continue;
+      expired += changed;
+      this.byId.set(id, { ...before, servers, nextPollMs: nowMs });
+    }
+    return expired;
   }
 
   of(id: string): ReadonlyMap<string, Drain> | undefined {
