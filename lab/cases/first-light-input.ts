@@ -25,12 +25,13 @@ const ENDPOINTS = [
   ['10.244.2.12', 'fd00:10:244:2::12', 'node2'],
 ] as const;
 
-export function config(scheduler: string): string {
+export function config(scheduler: string, drainTimeout = '15m'): string {
   return `apiVersion: kubeproxy.config.k8s.io/v1alpha1
 kind: KubeProxyConfiguration
 mode: ipvs
 clusterCIDR: 10.244.0.0/16,fd00:10:244::/48
 ipvs: {scheduler: ${scheduler}}
+pointsman: {drainTimeout: ${drainTimeout}}
 `;
 }
 

@@ -170,6 +170,8 @@ results.planAfterKill = pointsman(['plan', ...ARGS, '-o', 'json', '--detailed-ex
 tool('/sbin/ipvsadm', ['-D', '-t', `${serviceAddress('foreign', 'IPv4')}:80`]);
 results.onceWithoutForeign = pointsman(['run', ...ARGS, '--once']);
 writeFileSync(join(MANIFESTS, 'all.yaml'), '# nothing\n');
+// The kernel still remembers the connections from before.
+writeFileSync(CONFIG, config('rr', '0s'));
 results.onceEmpty = pointsman(['run', ...ARGS, '--once']);
 results.stateEmpty = dump();
 

@@ -232,6 +232,8 @@ export class Daemon {
     await this.loop.idle();
     const { lastReport, lastError } = this.agent.status;
     if (lastError !== '') return [lastError];
+    const { size } = this.backend.drains;
+    if (size > 0) this.log.warn('Servers drain; they stay until an agent runs again', { servers: size });
     const failed = new Set(lastReport?.failed.map((key) => `Service ${key}`));
     const ofNode = this.backend
       .failedOperations()

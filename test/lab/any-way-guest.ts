@@ -93,6 +93,8 @@ async function interfere(
     shell(script);
     if (faults === undefined) await react(started, reaction);
     else await reactWithFaults(port, started, reaction, faults);
+    // What turned out to be there and not planned drains first; it has no connections.
+    await started.backend.drain();
     if (afterwards !== undefined) shell(afterwards);
     run.repaired = readTools();
     run.repairs = repairsOf(started).slice(before - repairs.total);

@@ -19,6 +19,7 @@ import type { DesiredVirtualServer } from './desired.ts';
 import { Drainer, type CutConnections } from './drainer.ts';
 import type { Drains } from './drains.ts';
 import type { FailedOperation } from './failures.ts';
+import { strandedHolders } from './lingering.ts';
 import { isAddressService } from './observe.ts';
 import type { IpvsKernelPort } from './port.ts';
 import { renderService } from './render.ts';
@@ -152,13 +153,13 @@ export class IpvsBackend implements Backend {
         excludeCIDRs,
       });
     }
-    this.node = change.node;
+    const stranded = this.setNode(change.node);
     let operations = await this.applySettings();
     if (this.adoption !== null) operations += await this.adoption.createContainers();
     const { critical, others } = await this.render(change);
     operations += await this.ensureRules([...critical, ...others]);
     // Apart, so that they are complete before anything else begins.
-    for (const keys of [critical, others]) operations += await this.write(keys);
+    for (const keys of [critical, others, stranded]) operations += await this.write(keys);
     if (change.isComplete && this.adoption !== null) {
       const { adoption } = this;
       this.adoption = null;
@@ -170,6 +171,14 @@ export class IpvsBackend implements Backend {
     operations += await this.drainer.look();
     operations += await this.ensureRules([]);
     return this.report(operations, startMs);
+  }
+
+  /** Returns the Services that must be written because virtual servers of theirs lingered at an address that went. */
+  private setNode(node: NodeOptions): ServiceKey[] {
+    if (node === this.node) return [];
+    this.node = node;
+    this.table.localAddresses = new Set([...node.localAddresses, ...node.nodePortAddresses]);
+    return strandedHolders(this.table);
   }
 
   /** Milliseconds until `drain` is due, 0 when it is overdue; null when nothing drains. */

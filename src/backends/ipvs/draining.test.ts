@@ -237,6 +237,28 @@ describe('a Service that goes', () => {
   });
 });
 
+describe('a virtual server at an address of the node', () => {
+  const np = (endpoints: readonly string[]) => plan('np', [{ nodePort: 30_080, endpoints }]);
+  const AT = 'TCP 192.168.0.2:30080';
+  const elsewhere = { ...NODE, nodePortAddresses: NODE.nodePortAddresses.slice(1) };
+
+  it('goes with the address: another machine may have it now', async () => {
+    const { kernel, backend } = await started([np(['10.0.0.1'])]);
+    connect(kernel, '10.0.0.1', AT);
+    await backend.apply(change([np(['10.0.0.1'])], false, elsewhere));
+    expect([kernel.table.has(AT), backend.drains.size]).toEqual([false, 0]);
+  });
+
+  it('lingers for its connections when its Service goes, until the address goes, too', async () => {
+    const { kernel, backend } = await started([np(['10.0.0.1'])]);
+    connect(kernel, '10.0.0.1', AT);
+    await backend.apply(change([np([]).key]));
+    expect(servers(kernel, AT)).toEqual(['10.0.0.1 0']);
+    await backend.apply(change([], false, elsewhere));
+    expect([kernel.table.has(AT), backend.drains.size, backend.drainDueInMs()]).toEqual([false, 0, null]);
+  });
+});
+
 describe('a restart', () => {
   it('goes on with a drain, from the kernel', async () => {
     const { kernel, backend } = await started([web(['10.0.0.1', '10.0.0.2'])]);

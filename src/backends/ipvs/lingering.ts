@@ -2,7 +2,7 @@
 // with their address and with everything that guards them, until drainer.ts has deleted the last server. A Service that wants one again, or
 // another that comes to own it, takes it over in place.
 
-import { cidrContains } from '../../model/ip.ts';
+import { cidrContains, type IpAddress } from '../../model/ip.ts';
 import { serviceKey, type ServiceKey } from '../../model/names.ts';
 import type { SetMember } from '../../kernel/ipset-codec.ts';
 import type { AddressService, DesiredMember, DesiredVirtualServer } from './desired.ts';
@@ -63,8 +63,33 @@ export function withLingering(
   };
 }
 
+/** Services of which a virtual server lingers at an address that this machine no longer has: they are to be written. */
+export function strandedHolders({ ledger, lingering, localAddresses }: Table): ServiceKey[] {
+  const holders = new Set<ServiceKey>();
+  for (const [id, key] of lingering)
+    if (
+      ledger
+        .effectiveOf(key)
+        .virtualServers.some((each) => each.id === id && isStranded(each, localAddresses))
+    )
+      holders.add(key);
+  return [...holders];
+}
+
+/**
+ * The address was never ours to bind, and the machine has lost it: no old connection comes here any more, and if another machine has it now, the
+ * virtual server would take what this one sends there.
+ */
+function isStranded(
+  { isBound, service }: DesiredVirtualServer,
+  localAddresses: ReadonlySet<IpAddress>,
+): boolean {
+  return !isBound && !localAddresses.has(service.address);
+}
+
 function mayLinger(virtualServer: DesiredVirtualServer, table: Table, settings: IpvsSettings): boolean {
   return (
+    !isStranded(virtualServer, table.localAddresses) &&
     (table.applied.get(virtualServer.id)?.destinations.length ?? 0) > 0 &&
     leavingOf(virtualServer, drainTimeoutOf(virtualServer, settings)) === 'drain' &&
     !isExcluded(virtualServer.service, settings)

@@ -2,6 +2,7 @@
 // says for itself when it changes them.
 
 import { PROTOCOL_NUMBER, type ServiceKey as IpvsKey } from '../../kernel/ipvs-codec.ts';
+import type { IpAddress } from '../../model/ip.ts';
 import type { ServiceKey } from '../../model/names.ts';
 import type { DesiredMember, DesiredService } from './desired.ts';
 import type { AppliedVirtualServer } from './diff.ts';
@@ -49,6 +50,8 @@ export class Table {
   readonly drains = new Drains();
   /** Virtual servers that nobody wants any more and that stay while servers of theirs drain, by id, with the Service that had them. */
   readonly lingering = new Map<string, ServiceKey>();
+  /** Addresses of this machine; those that only carry Services are not among them. */
+  localAddresses: ReadonlySet<IpAddress> = new Set();
   readonly failures = new Failures();
 
   /** Forgets everything. */
