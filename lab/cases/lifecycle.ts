@@ -186,6 +186,7 @@ await served(3, winner);
 results.loser = { log: loser.log, ...(await loser.end(0)) };
 results.winner = winner.child.pid;
 await served(3, inside, INSIDE);
+await inside.logged('"Synced" services=3');
 results.full = { log: inside.log, socket: existsSync(join(FULL, 'agent.sock')) };
 tool('/bin/mount', ['-o', 'remount,nr_inodes=100', FULL]);
 
