@@ -41,6 +41,18 @@ describe.skipIf(whyNoNamespaces !== null)(title('ipset'), () => {
     },
   );
 
+  it(
+    'says which members were there already, whoever put them, and adds the others',
+    { timeout: 30_000 },
+    async () => {
+      const { results, mixed } = await run('presentMembers');
+      expect(results).toHaveLength(10);
+      for (const { name, ...found } of results)
+        expect({ name, ...found }).toEqual({ name, failures: 0, isExact: true, again: 1000, entries: 1000 });
+      expect(mixed).toEqual([['10.0.0.2', '10.0.0.1'], ['IPSET_ERR_HASH_ELEM']]);
+    },
+  );
+
   it('lists the headers of all sets, whatever types and extensions others made them with', async () => {
     const { ours, theirs } = await run('foreignHeaders');
     expect(ours).toEqual(theirs);

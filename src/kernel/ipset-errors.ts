@@ -9,6 +9,9 @@ export const IPSET_ERR_BUSY = 4100;
 /** Two sets that should be alike are not. */
 export const IPSET_ERR_TYPE_MISMATCH = 4102;
 
+/** A member is there already, of an add that was not to find it. */
+export const IPSET_ERR_EXIST = 4103;
+
 type Meaning = readonly [name: string, hint: string];
 
 const COMMON: Readonly<Record<number, Meaning>> = {
@@ -24,7 +27,7 @@ const COMMON: Readonly<Record<number, Meaning>> = {
   [IPSET_ERR_BUSY]: ['IPSET_ERR_BUSY', 'a rule or another set refers to the set; remove that first'],
   4101: ['IPSET_ERR_EXIST_SETNAME2', 'the second name: it must exist for a swap and must not for a rename'],
   [IPSET_ERR_TYPE_MISMATCH]: ['IPSET_ERR_TYPE_MISMATCH', 'the two sets differ in type or family'],
-  4103: ['IPSET_ERR_EXIST', 'the member is there already, or is not there'],
+  [IPSET_ERR_EXIST]: ['IPSET_ERR_EXIST', 'the member is there already, or is not there'],
   4104: ['IPSET_ERR_INVALID_CIDR', 'the prefix length is out of range; sets of networks cannot hold /0'],
   4105: ['IPSET_ERR_INVALID_NETMASK', ''],
   4106: ['IPSET_ERR_INVALID_FAMILY', 'the set type has no such address family'],

@@ -13,7 +13,7 @@ import {
   type SetState,
   type SetType,
 } from './ipset-codec.ts';
-import { OTHER_SET_ERRNO, OTHER_SET_HINT, setError } from './ipset-errors.ts';
+import { IPSET_ERR_EXIST, OTHER_SET_ERRNO, OTHER_SET_HINT, setError } from './ipset-errors.ts';
 import { AF_INET, EAGAIN, EINVAL, ENOENT } from './libc.ts';
 import { NetlinkSocket, NLM_F_EXCL, type BatchFailure } from './netlink.ts';
 import { openTransport, type DataMessage, type NetlinkTransport } from './netlink-transport.ts';
@@ -113,6 +113,19 @@ export class IpsetClient {
     return this.change(IPSET_CMD.ADD, 'ipset add', set, members);
   }
 
+  /**
+   * The same, and says which were there already, in order. In a slice with one of those each member behind it is a message of its own: 7 us each
+   * where all are there, against 1 us with `add` (50,000 members, Linux 6.18); where none is, both cost the same.
+   */
+  async addNew(
+    set: string,
+    members: Iterable<SetMember> | AsyncIterable<SetMember>,
+  ): Promise<{ failures: SetFailure[]; present: SetMember[] }> {
+    const present: SetMember[] = [];
+    const failures = await this.change(IPSET_CMD.ADD, 'ipset add', set, members, present);
+    return { failures, present };
+  }
+
   /** Deletes members; those that are not there count as deleted. Every member is tried; the refused ones come back in order. */
   delete(set: string, members: Iterable<SetMember> | AsyncIterable<SetMember>): Promise<SetFailure[]> {
     return this.change(IPSET_CMD.DEL, 'ipset del', set, members);
@@ -168,15 +181,22 @@ export class IpsetClient {
     throw setError('ipset destroy', name, failure.errno, 'hash');
   }
 
+  /** With `present`, the kernel is to refuse what is there already, and such members go there. */
   private async change(
     command: number,
     operation: string,
     set: string,
     members: Iterable<SetMember> | AsyncIterable<SetMember>,
+    present: SetMember[] | null = null,
   ): Promise<SetFailure[]> {
+    const flags = present === null ? 0 : NLM_F_EXCL;
     const failures: SetFailure[] = [];
     const refuse = (member: SetMember | undefined, errno: number): void => {
       if (member === undefined) throw new Error('a failure outside its batch');
+      if (present !== null && errno === IPSET_ERR_EXIST) {
+        present.push(member);
+        return;
+      }
       const kind = member.address === undefined ? 'bitmap' : 'hash';
       failures.push({
         set,
@@ -185,23 +205,25 @@ export class IpsetClient {
       });
     };
     for await (const slice of slicesOf(members, MEMBERS_PER_SLICE)) {
-      const failure = this.changeTogether(command, set, slice);
+      const failure = this.changeTogether(command, flags, set, slice);
       if (failure === undefined) continue;
       // The kernel stops at the first refused member; the ones before it are done, the ones behind it were not looked at.
       const failed = failedIndex(failure, slice.length);
       if (failed !== undefined) refuse(slice[failed], failure.errno);
       const rest = failed === undefined ? slice : slice.slice(failed + 1);
-      for (const { index, errno } of this.changeOneByOne(command, set, rest)) refuse(rest[index], errno);
+      for (const { index, errno } of this.changeOneByOne(command, flags, set, rest))
+        refuse(rest[index], errno);
     }
     return failures;
   }
 
   private changeTogether(
     command: number,
+    flags: number,
     set: string,
     members: readonly SetMember[],
   ): BatchFailure | undefined {
-    const writer = this.begin(command, set);
+    const writer = this.begin(command, set, flags);
     // Without a line number of its own the message's error would not say which member it is about.
     writer.attrU32(SET_ATTR.LINENO, 0);
     const list = writer.beginNest(SET_ATTR.ADT);
@@ -210,9 +232,14 @@ export class IpsetClient {
     return this.finish();
   }
 
-  private changeOneByOne(command: number, set: string, members: readonly SetMember[]): BatchFailure[] {
+  private changeOneByOne(
+    command: number,
+    flags: number,
+    set: string,
+    members: readonly SetMember[],
+  ): BatchFailure[] {
     for (const member of members) {
-      codec.encodeMember(this.begin(command, set), member, 0);
+      codec.encodeMember(this.begin(command, set, flags), member, 0);
       this.writes.end();
     }
     return this.writes.flush();

@@ -122,6 +122,43 @@ async function fullSet(): Promise<unknown> {
   };
 }
 
+/** Every third member is there, put by ipset or by us, and in the middle stands one that no hash takes. */
+async function presentMembers(): Promise<unknown> {
+  const sets = IpsetClient.open();
+  const results = [];
+  for (const type of SET_TYPES) {
+    for (const family of ['IPv4', 'IPv6'] as const) {
+      const name = `P-${type}-${family}`;
+      const texts = memberTexts(type, family, 1000);
+      const members = texts.map((text) => parseMember(type, family, text));
+      sets.create({ name, type, family });
+      const there = texts.filter((_, i) => i % 3 === 1);
+      shell('ipset restore', there.map((text) => `add ${name} ${text}\n`).join(''));
+      const outcome = await sets.addNew(name, members);
+      const again = await sets.addNew(name, members);
+      results.push({
+        name,
+        failures: outcome.failures.length + again.failures.length,
+        isExact:
+          outcome.present.map(formatMember).join() ===
+          there.map((text) => formatMember(parseMember(type, family, text))).join(),
+        again: again.present.length,
+        entries: (await sets.list(name))?.set.entries,
+      });
+    }
+  }
+  sets.create({ name: 'Z', type: 'hash:ip', family: 'IPv4', maxElements: 3 });
+  const four = ['10.0.0.1', '0.0.0.0', '10.0.0.2', '10.0.0.3', '10.0.0.1'].map((text) => ({
+    address: ip(text),
+  }));
+  await sets.add('Z', four.slice(2, 3));
+  const mixed = await sets.addNew('Z', four);
+  return {
+    results,
+    mixed: [mixed.present.map(formatMember), mixed.failures.map(({ error }) => error.errnoName)],
+  };
+}
+
 /** Sets that we do not make: other types and all extensions. */
 async function foreignHeaders(): Promise<unknown> {
   const sets = IpsetClient.open();
@@ -359,6 +396,7 @@ await serveCases({
   everySetType,
   exchangeWithIpset,
   fullSet,
+  presentMembers,
   busySet,
   foreignHeaders,
   manyAddresses,
