@@ -4,6 +4,7 @@
 import { KernelError, PointsmanError } from '../src/model/errors.ts';
 import type { Family, IpAddress } from '../src/model/ip.ts';
 import type {
+  AddOutcome,
   AddressFailure,
   CountedDestination,
   BindOutcome,
@@ -266,8 +267,15 @@ export class FakeIpvsKernel implements IpvsKernelPort {
     if (errno !== undefined) throw new KernelError(write.split(' ')[0] ?? '', write, ERRNO[errno], errno);
   }
 
-  async addMembers(changes: readonly SetChange[]): Promise<MemberFailure[]> {
-    return this.changeMembers('ADD', changes, (members, id, member) => members.set(id, member));
+  async addMembers(changes: readonly SetChange[]): Promise<AddOutcome> {
+    const present: SetChange[] = [];
+    const failures = this.changeMembers(
+      'ADD',
+      changes,
+      (members, id, member) => members.set(id, member),
+      present,
+    );
+    return { failures, present };
   }
 
   async deleteMembers(changes: readonly SetChange[]): Promise<MemberFailure[]> {
@@ -278,6 +286,7 @@ export class FakeIpvsKernel implements IpvsKernelPort {
     verb: string,
     changes: readonly SetChange[],
     change: (members: Map<string, SetMember>, id: string, member: SetMember) => void,
+    present: SetChange[] = [],
   ): MemberFailure[] {
     const failures: MemberFailure[] = [];
     for (const { set, family, members } of changes) {
@@ -288,9 +297,11 @@ export class FakeIpvsKernel implements IpvsKernelPort {
         const write = `${verb} ${name} ${formatMember(member)}`;
         this.writes.push(write);
         const room = this.headers.get(name)?.maxMembers ?? Number.POSITIVE_INFINITY;
-        const isFull = verb === 'ADD' && !held.has(formatMember(member)) && held.size >= room;
+        const isPresent = held.has(formatMember(member));
+        const isFull = verb === 'ADD' && !isPresent && held.size >= room;
         const errno = this.refuse(write) ?? (isFull ? 'IPSET_ERR_HASH_FULL' : undefined);
         if (errno === undefined) {
+          if (isPresent) present.push({ set, family, members: [member] });
           change(held, formatMember(member), member);
           this.onWrite();
         } else

@@ -2,6 +2,7 @@
 // answer, or gives up in the middle. Writes down what it was asked to write. Knows nothing of what the callers make of it.
 
 import type {
+  AddOutcome,
   AddressFailure,
   BindOutcome,
   CountedDestination,
@@ -137,8 +138,14 @@ export class FaultyPort implements IpvsKernelPort {
     });
   }
 
-  addMembers(changes: readonly SetChange[]): Promise<readonly MemberFailure[]> {
-    return this.changeMembers('ADD', changes, (passed) => this.port.addMembers(passed));
+  async addMembers(changes: readonly SetChange[]): Promise<AddOutcome> {
+    const present: SetChange[] = [];
+    const failures = await this.changeMembers('ADD', changes, async (passed) => {
+      const outcome = await this.port.addMembers(passed);
+      present.push(...outcome.present);
+      return outcome.failures;
+    });
+    return { failures, present };
   }
 
   deleteMembers(changes: readonly SetChange[]): Promise<readonly MemberFailure[]> {

@@ -67,7 +67,7 @@ export class Adoption {
     for (const [id, member] of this.state.members) {
       if (ledger.hasMember(id)) continue;
       if (provenance.isOurMember(member)) delta.removeMembers.set(id, member);
-      else kept.set(id, member);
+      else kept.add(member);
     }
     for (const address of this.state.addresses ?? []) {
       if (!ledger.hasAddress(address) && provenance.isOurAddress(address)) delta.removeAddresses.add(address);

@@ -8,6 +8,7 @@ import type { SetMember } from '../../kernel/ipset-codec.ts';
 import type { IpvsService, ServiceKey } from '../../kernel/ipvs-codec.ts';
 import type { IpvsTimeouts } from '../../kernel/ipvs-daemon-codec.ts';
 import type {
+  AddOutcome,
   CountedDestination,
   AddressFailure,
   BindOutcome,
@@ -157,8 +158,11 @@ export class CountedPort implements IpvsKernelPort, KernelCounts {
     return this.writeOne('set_grow', () => this.port.growSet(set, family, maxMembers));
   }
 
-  addMembers(changes: readonly SetChange[]): Promise<readonly MemberFailure[]> {
-    return this.writeEach('member_add', memberCount(changes), () => this.port.addMembers(changes));
+  async addMembers(changes: readonly SetChange[]): Promise<AddOutcome> {
+    this.counts.member_add += memberCount(changes);
+    const outcome = await this.attempt('member_add', () => this.port.addMembers(changes));
+    for (const { error } of outcome.failures) this.countFailure('member_add', error);
+    return outcome;
   }
 
   deleteMembers(changes: readonly SetChange[]): Promise<readonly MemberFailure[]> {

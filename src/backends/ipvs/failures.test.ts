@@ -25,6 +25,7 @@ const outcome = (more: Partial<StepOutcome> = {}): StepOutcome => ({
   shutAddresses: [],
   shut: new Set(),
   keptServices: [],
+  presentMembers: new Set(),
   keptGuards: [],
   ...more,
 });

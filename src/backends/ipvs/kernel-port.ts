@@ -13,6 +13,7 @@ import type { IpvsTimeouts } from '../../kernel/ipvs-daemon-codec.ts';
 import { RtnetlinkClient } from '../../kernel/rtnetlink.ts';
 import { readSysctl, writeSysctl } from '../../kernel/sysctl.ts';
 import type {
+  AddOutcome,
   AddressFailure,
   BindOutcome,
   IpvsKernelPort,
@@ -165,21 +166,21 @@ export class KernelPort implements IpvsKernelPort {
     return replaceSet(this.sets, definitionOf(set, family, maxMembers), TEMPORARY_SET);
   }
 
-  async addMembers(changes: readonly SetChange[]): Promise<readonly MemberFailure[]> {
-    return this.changeMembers(changes, (name, members) => this.sets.add(name, members));
+  async addMembers(changes: readonly SetChange[]): Promise<AddOutcome> {
+    const failures: MemberFailure[] = [];
+    const present: SetChange[] = [];
+    for (const { set, family, members } of changes) {
+      const outcome = await this.sets.addNew(kernelSetName(set, family), members);
+      for (const { member, error } of outcome.failures) failures.push({ set, family, member, error });
+      if (outcome.present.length > 0) present.push({ set, family, members: outcome.present });
+    }
+    return { failures, present };
   }
 
   async deleteMembers(changes: readonly SetChange[]): Promise<readonly MemberFailure[]> {
-    return this.changeMembers(changes, (name, members) => this.sets.delete(name, members));
-  }
-
-  private async changeMembers(
-    changes: readonly SetChange[],
-    change: (name: string, members: readonly SetMember[]) => ReturnType<IpsetClient['add']>,
-  ): Promise<MemberFailure[]> {
     const failures: MemberFailure[] = [];
     for (const { set, family, members } of changes) {
-      for (const { member, error } of await change(kernelSetName(set, family), members))
+      for (const { member, error } of await this.sets.delete(kernelSetName(set, family), members))
         failures.push({ set, family, member, error });
     }
     return failures;

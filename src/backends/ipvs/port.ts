@@ -31,6 +31,13 @@ export interface MemberFailure {
   readonly error: KernelError;
 }
 
+/** What became of members that were to be added. */
+export interface AddOutcome {
+  readonly failures: readonly MemberFailure[];
+  /** Those that were there already. */
+  readonly present: readonly SetChange[];
+}
+
 export interface AddressFailure {
   readonly address: IpAddress;
   readonly error: KernelError;
@@ -102,7 +109,7 @@ export interface IpvsKernelPort {
    * changes when it fails (KERNEL_REFUSED).
    */
   growSet(set: SetName, family: Family, maxMembers: number): Promise<void>;
-  addMembers(changes: readonly SetChange[]): Promise<readonly MemberFailure[]>;
+  addMembers(changes: readonly SetChange[]): Promise<AddOutcome>;
   deleteMembers(changes: readonly SetChange[]): Promise<readonly MemberFailure[]>;
   /** Makes kube-ipvs0 (a dummy link) when it is missing; it stays down. */
   createLink(): Promise<void>;

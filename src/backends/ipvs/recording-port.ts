@@ -5,7 +5,7 @@ import type { Family, IpAddress } from '../../model/ip.ts';
 import { formatScheduling } from '../../model/schedulers.ts';
 import { formatOperationObject, type IpvsOperation } from '../../kernel/ipvs.ts';
 import { formatMember } from '../../kernel/ipset-codec.ts';
-import type { BindOutcome, IpvsKernelPort, SetChange, KernelRules } from './port.ts';
+import type { AddOutcome, BindOutcome, IpvsKernelPort, SetChange, KernelRules } from './port.ts';
 import { decodeSchedulerFlags } from './scheduler-flags.ts';
 import { kernelSetName } from './sets.ts';
 
@@ -113,8 +113,8 @@ export class RecordingPort implements IpvsKernelPort {
     });
   }
 
-  async addMembers(changes: readonly SetChange[]): Promise<[]> {
-    return this.members(changes, 'add');
+  async addMembers(changes: readonly SetChange[]): Promise<AddOutcome> {
+    return { failures: this.members(changes, 'add'), present: [] };
   }
 
   async deleteMembers(changes: readonly SetChange[]): Promise<[]> {

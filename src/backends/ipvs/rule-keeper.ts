@@ -116,8 +116,9 @@ export class RuleKeeper {
       }
     }
     // Also what others have there, and what could not be removed: it is still guarded.
-    for (const members of [filled, kept.values(), failures.leftovers.members.values()])
+    for (const members of [filled, failures.leftovers.members.values()])
       for (const member of members) if (member.family === family) nonEmpty.add(member.set);
+    for (const set of kept.setsOf(family)) nonEmpty.add(set);
     const { masqueradeAll, localDetector } = node;
     const closedToNode = withComing(ledger.closedToNode(family), coming);
     return { options: { masqueradeMark, masqueradeAll, localDetector, closedToNode }, nonEmpty };

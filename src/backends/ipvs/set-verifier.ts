@@ -86,10 +86,7 @@ export class SetVerifier {
 
   private expectedSize({ set, family }: SetId): number {
     const { kept, ledger } = this.parts.table;
-    let size = ledger.setSize(set, family);
-    for (const [id, member] of kept)
-      if (member.set === set && member.family === family && !ledger.hasMember(id)) size++;
-    return size;
+    return ledger.setSize(set, family) + kept.count(set, family);
   }
 
   /**
@@ -129,14 +126,17 @@ export class SetVerifier {
     this.settle({ set, family });
     if (found === null && !(await this.createAgain({ set, family }))) return false;
     const present = new Set<string>();
+    const others = new Set<string>();
     for (const member of found ?? []) {
       const made = makeMember(set, family, member);
       if (table.ledger.hasMember(made.id)) present.add(made.id);
-      else if (!table.kept.has(made.id) && !table.failures.leftovers.members.has(made.id)) {
+      else if (table.kept.has(made)) others.add(made.id);
+      else if (!table.failures.leftovers.members.has(made.id)) {
         repairs.set(made.id, { kind: 'member', object: made.id, what: 'was there and is not planned' });
         delta.removeMembers.set(made.id, made);
       }
     }
+    table.kept.retain(set, family, (id) => others.has(id));
     if (found === null)
       repairs.set(name, { kind: 'set', object: name, what: 'was missing, with all its members' });
     const isComplete = present.size === table.ledger.setSize(set, family);

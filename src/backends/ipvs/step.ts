@@ -42,6 +42,8 @@ export interface StepOutcome {
   readonly failedVirtualServers: Map<string, PointsmanError>;
   readonly failedMembers: MemberFailure[];
   readonly failedAddresses: AddressFailure[];
+  /** Ids of wanted members that were there already. */
+  readonly presentMembers: Set<string>;
   /** Wanted addresses that were on kube-ipvs0 already. */
   readonly presentAddresses: IpAddress[];
   /** Wanted addresses that were not bound, because everything at them stayed shut. */
@@ -116,6 +118,7 @@ class StepRun {
       failedVirtualServers: new Map(),
       failedMembers: [],
       failedAddresses: [],
+      presentMembers: new Set(),
       presentAddresses: [],
       shutAddresses: [],
       shut: this.shut,
@@ -127,7 +130,10 @@ class StepRun {
   async addMembers(members: readonly DesiredMember[]): Promise<void> {
     if (members.length === 0) return;
     await this.pace();
-    for (const each of await this.port.addMembers(this.group(members))) this.outcome.failedMembers.push(each);
+    const { failures, present } = await this.port.addMembers(this.group(members));
+    for (const each of failures) this.outcome.failedMembers.push(each);
+    for (const { set, family, members: found } of present)
+      for (const member of found) this.outcome.presentMembers.add(makeMember(set, family, member).id);
   }
 
   async deleteMembers(members: readonly DesiredMember[]): Promise<void> {

@@ -4,10 +4,11 @@
 import { PROTOCOL_NUMBER, type ServiceKey as IpvsKey } from '../../kernel/ipvs-codec.ts';
 import type { IpAddress } from '../../model/ip.ts';
 import type { ServiceKey } from '../../model/names.ts';
-import type { DesiredMember, DesiredService } from './desired.ts';
+import type { DesiredService } from './desired.ts';
 import type { AppliedVirtualServer } from './diff.ts';
 import { Drains } from './drains.ts';
 import { Failures } from './failures.ts';
+import { KeptMembers } from './kept-members.ts';
 import { Ledger } from './ledger.ts';
 
 /**
@@ -42,8 +43,8 @@ export class Table {
   readonly applied = new AppliedVirtualServers();
   /** Virtual servers that others made, by id. */
   readonly foreign = new Map<string, IpvsKey>();
-  /** Members of our sets that no Service needs and that stay, by id: others put them there, or they mark what is excluded. */
-  readonly kept = new Map<string, DesiredMember>();
+  /** Members of our sets that no Service needs and that stay. */
+  readonly kept = new KeptMembers();
   /** Room for members, by the kernel's name of each set that has a limit. */
   readonly capacities = new Map<string, number>();
   /** Servers that are no longer planned and keep their old connections. */

@@ -150,6 +150,7 @@ export class Writer {
         this.addDeletion(service, deleted, delta);
       }
     }
+    for (const member of delta.addMembers.values()) this.table.kept.delete(member);
     if (present !== null) {
       this.addCounterparts(wanted, present, delta);
       skipPresent(delta, present);
@@ -258,7 +259,7 @@ export class Writer {
   private keepExcluded(service: AddressService, delta: LedgerDelta): void {
     const mark = ownershipMember(service);
     delta.removeMembers.delete(mark.id);
-    this.table.kept.set(mark.id, mark);
+    this.table.kept.add(mark);
   }
 
   /** Without its rules a new frontend would answer whoever it should not, and masquerade nobody. */
