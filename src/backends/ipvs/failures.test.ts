@@ -26,6 +26,7 @@ const outcome = (more: Partial<StepOutcome> = {}): StepOutcome => ({
   shut: new Set(),
   keptServices: [],
   presentMembers: new Set(),
+  withheldMembers: [],
   keptGuards: [],
   ...more,
 });

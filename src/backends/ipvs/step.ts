@@ -44,6 +44,8 @@ export interface StepOutcome {
   readonly failedAddresses: AddressFailure[];
   /** Ids of wanted members that were there already. */
   readonly presentMembers: Set<string>;
+  /** Ids of wanted members that were not sent, because what they are about stays shut or as it was. */
+  readonly withheldMembers: string[];
   /** Wanted addresses that were on kube-ipvs0 already. */
   readonly presentAddresses: IpAddress[];
   /** Wanted addresses that were not bound, because everything at them stayed shut. */
@@ -86,7 +88,7 @@ export async function runStep(
   run.holdExempted();
   await run.createVirtualServers();
   await run.changeRealServers(changed, 'add');
-  await run.addMembers(members.addPasses.filter((each) => !run.isShut(each)));
+  await run.addMembers(run.openPasses(members.addPasses));
   await run.bind([...delta.addAddresses]);
 
   await run.unbind([...delta.removeAddresses]);
@@ -119,6 +121,7 @@ class StepRun {
       failedMembers: [],
       failedAddresses: [],
       presentMembers: new Set(),
+      withheldMembers: [],
       presentAddresses: [],
       shutAddresses: [],
       shut: this.shut,
@@ -207,15 +210,25 @@ class StepRun {
     const { failedVirtualServers } = this.outcome;
     if (failedVirtualServers.size === 0) return unmarks;
     const failed = this.step.wanted.filter(({ id }) => failedVirtualServers.has(id));
-    return unmarks.filter((unmark) => !failed.some((virtualServer) => isAbout(unmark, virtualServer)));
+    return this.withhold(unmarks, aboutAny(failed));
   }
 
-  /** True for a member that would let packets through to a virtual server that is to stay shut. */
-  isShut({ id }: DesiredMember): boolean {
-    if (this.shut.size === 0) return false;
-    return this.step.wanted.some(
-      (each) => this.shut.has(each.id) && each.members.some((member) => member.id === id),
-    );
+  /** The passes that lead to no virtual server that is to stay shut. */
+  openPasses(passes: readonly DesiredMember[]): readonly DesiredMember[] {
+    if (this.shut.size === 0) return passes;
+    const shut = new Set<string>();
+    for (const { id, members } of this.step.wanted)
+      if (this.shut.has(id)) for (const member of members) shut.add(member.id);
+    return this.withhold(passes, shut);
+  }
+
+  /** All but those with these ids, which are noted. */
+  private withhold(members: readonly DesiredMember[], ids: ReadonlySet<string>): DesiredMember[] {
+    const { withheldMembers } = this.outcome;
+    return members.filter(({ id }) => {
+      if (ids.has(id)) withheldMembers.push(id);
+      return !ids.has(id);
+    });
   }
 
   /** Apart from their real servers: a key that somebody else took meanwhile must not get ours. */
@@ -334,6 +347,17 @@ class StepRun {
     keptGuards.push(...guards.filter(isNeeded));
     return guards.filter((each) => !isNeeded(each));
   }
+}
+
+/** Ids of the members of which `isAbout` is true for any of these. */
+function aboutAny(virtualServers: readonly DesiredVirtualServer[]): Set<string> {
+  const ids = new Set<string>();
+  for (const { members } of virtualServers)
+    for (const member of members) {
+      ids.add(member.id);
+      for (const other of counterparts(member)) ids.add(other.id);
+    }
+  return ids;
 }
 
 /** True for a member that a virtual server has, or that must not be there together with one that it has. */

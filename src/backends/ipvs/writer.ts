@@ -35,6 +35,12 @@ export interface Unwanted {
   readonly deleted: readonly AddressService[];
 }
 
+/** What a step added itself; what was refused, not sent or there already is not in it. */
+interface Written {
+  readonly members: ReadonlySet<string>;
+  readonly addresses: ReadonlySet<IpAddress>;
+}
+
 /** What is known to be in the kernel already, beside virtual servers. */
 export interface PresentState {
   readonly members: ReadonlyMap<string, unknown>;
@@ -110,6 +116,7 @@ export class Writer {
     present: PresentState | null,
     isRepair: boolean,
     unwanted: Unwanted = { delta: emptyDelta(), deleted: [] },
+    before: Written | null = null,
   ): Promise<number> {
     const { ledger, applied, desired, foreign, lingering } = this.table;
     const settings = this.settings();
@@ -150,6 +157,7 @@ export class Writer {
         this.addDeletion(service, deleted, delta);
       }
     }
+    if (before !== null) this.spareOthers(delta, before);
     for (const member of delta.addMembers.values()) this.table.kept.delete(member);
     if (present !== null) {
       this.addCounterparts(wanted, present, delta);
@@ -171,12 +179,30 @@ export class Writer {
     this.noteBlocked(keys);
     this.noteShut(keys, shut);
     operations += outcome.operations;
-    if (again.length > 0) operations += await this.writeStep(again, null, false);
+    if (again.length > 0)
+      operations += await this.writeStep(again, null, false, undefined, writtenBy(delta, outcome));
     if (!isRepair && (await this.rooms.makeAfter(outcome.failedMembers))) {
       for (const key of keys) failures.forget(key);
       operations += await this.writeStep(keys, null, true);
     }
     return operations;
+  }
+
+  /**
+   * A key turned out to be somebody else's: what its virtual server has there is theirs as well, whether it was found or not looked at, and only
+   * what the step before put there itself is removed. Nobody but us writes marks of ownership.
+   */
+  private spareOthers(delta: LedgerDelta, before: Written): void {
+    for (const [id, member] of delta.removeMembers) {
+      if (before.members.has(id) || member.set === 'POINTSMAN-VS') continue;
+      delta.removeMembers.delete(id);
+      this.table.kept.add(member);
+    }
+    for (const address of delta.removeAddresses) {
+      if (before.addresses.has(address)) continue;
+      delta.removeAddresses.delete(address);
+      this.unbound.delete(address);
+    }
   }
 
   /** What an earlier run left under another policy goes in the same step: at no moment are remote servers reached without masquerading. */
@@ -387,6 +413,19 @@ export class Writer {
       }
     }
   }
+}
+
+function writtenBy({ addMembers, addAddresses }: LedgerDelta, outcome: StepOutcome): Written {
+  const members = new Set(addMembers.keys());
+  for (const ids of [outcome.presentMembers, outcome.withheldMembers])
+    for (const id of ids) members.delete(id);
+  for (const { set, family, member } of outcome.failedMembers)
+    members.delete(makeMember(set, family, member).id);
+  const addresses = new Set(addAddresses);
+  for (const list of [outcome.presentAddresses, outcome.shutAddresses])
+    for (const address of list) addresses.delete(address);
+  for (const { address } of outcome.failedAddresses) addresses.delete(address);
+  return { members, addresses };
 }
 
 /** On the first apply, what an earlier run left in the kernel needs no operation. */
