@@ -97,6 +97,7 @@ export class IpvsBackend implements Backend {
       table: this.table,
       writer: this.writer,
       rules: this.rules.rules,
+      pace: () => this.settings.pace(),
       onRepair: options.onRepair ?? (() => {}),
     });
   }

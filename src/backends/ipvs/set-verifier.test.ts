@@ -2,11 +2,20 @@
 
 import { describe, expect, it, vi } from 'vitest';
 import { FakeIpvsKernel } from '../../../test/fake-ipvs-kernel.ts';
-import { change, foreignService, ip, makeBackend, plan, started } from '../../../test/ipvs-plans.ts';
+import {
+  change,
+  foreignService,
+  ip,
+  makeBackend,
+  plan,
+  SETTINGS,
+  started,
+} from '../../../test/ipvs-plans.ts';
 import { frontends } from '../../../test/ipvs-services.ts';
 import { HERE, LOAD_BALANCER } from '../../../test/one-service.ts';
-import { compare, repairsOf } from '../../../test/verified-backend.ts';
+import { compare, repairsOf, verified } from '../../../test/verified-backend.ts';
 import { PointsmanError } from '../../model/errors.ts';
+import type { SetMember } from '../../kernel/ipset-codec.ts';
 import type { ServicePlan } from '../../plan/plan.ts';
 import type { IpvsBackend } from './backend.ts';
 import { kernelSetName, maxMembersOf, SET_NAMES, type SetName } from './sets.ts';
@@ -37,6 +46,55 @@ const WAYS: readonly (readonly [string, (backend: IpvsBackend) => Promise<unknow
   ['the comparison', compare],
   ['the cheap check', ({ verifier }) => verifier.checkContainers()],
 ];
+
+/** A kernel whose next listings of a set are not true. */
+class LyingSets extends FakeIpvsKernel {
+  lies: ((members: SetMember[]) => SetMember[])[] = [];
+
+  override async setMembers(...[set, family]: Parameters<FakeIpvsKernel['setMembers']>) {
+    const members = await super.setMembers(set, family);
+    const lie = set === 'KUBE-CLUSTER-IP' && family === 'IPv4' ? this.lies.shift() : undefined;
+    return members === null || lie === undefined ? members : lie(members);
+  }
+}
+
+describe('a listing that is not true', () => {
+  const extra: SetMember = { address: ip('10.9.9.9'), port: 9, protocol: 6 };
+
+  it('makes no repair of a member that it misses', async () => {
+    const { kernel, backend } = await verified([WEB], new LyingSets());
+    kernel.lies = [(members) => members.slice(1)];
+    await compare(backend);
+    expect([repairsOf(backend), backend.verifier.repairs.total]).toEqual([[], 0]);
+  });
+
+  it('deletes no member that a second one does not show', async () => {
+    const { kernel, backend } = await verified([WEB], new LyingSets());
+    kernel.lies = [(members) => [...members, extra]];
+    await compare(backend);
+    expect([kernel.writes, repairsOf(backend)]).toEqual([[], []]);
+  });
+
+  it('deletes what both show', async () => {
+    const { kernel, backend } = await verified([WEB], new LyingSets());
+    const both = (members: SetMember[]): SetMember[] => [...members, extra];
+    kernel.lies = [both, both];
+    await compare(backend);
+    expect(kernel.writes).toEqual(['DEL KUBE-CLUSTER-IP 10.9.9.9,tcp:9']);
+  });
+});
+
+it('gives the loop a turn within a set, however many members it has', async () => {
+  const plans = Array.from({ length: 2000 }, (_, i) =>
+    plan(`s${i}`, [{ address: `172.30.${i >> 8}.${i & 255}`, endpoints: ['10.0.0.1'] }]),
+  );
+  const { kernel, backend } = await verified(plans, new FakeIpvsKernel());
+  let paces = 0;
+  backend.configure({ ...SETTINGS, pace: async () => void paces++ });
+  kernel.sets.get('KUBE-CLUSTER-IP')?.delete('172.30.0.1,tcp:80');
+  await backend.verifier.checkContainers();
+  expect(paces).toBeGreaterThan(10);
+});
 
 describe.each(WAYS)('%s', (_, check) => {
   it.each(SET_NAMES)('puts back a member of %s, and takes away one too many', async (set) => {

@@ -12,7 +12,7 @@ import type { Repair, Repairs } from './repairs.ts';
 import { kernelSetName, SET_NAMES, SETS, type SetName } from './sets.ts';
 import type { VerifierParts } from './verifier.ts';
 
-type SetVerifierParts = Pick<VerifierParts, 'port' | 'table' | 'writer' | 'families'>;
+type SetVerifierParts = Pick<VerifierParts, 'port' | 'table' | 'writer' | 'families' | 'pace'>;
 
 /** One of our sets. */
 export interface SetId {
@@ -20,6 +20,8 @@ export interface SetId {
   readonly family: Family;
 }
 
+/** Members that are compared between two looks at the clock. */
+const MEMBERS_PER_PACE = 256;
 /** Refused members of one set that are named among the failures; the others are found again with them. */
 const MAX_NAMED = 20;
 
@@ -95,17 +97,11 @@ export class SetVerifier {
    */
   async checkMembers(sets: readonly SetId[]): Promise<ReadonlySet<string>> {
     const found: Difference = { delta: emptyDelta(), repairs: new Map() };
-    const different = new Set<string>();
     const errors = new FirstError();
-    for (const id of sets)
-      await errors.collect(async () => {
-        const before = found.repairs.size;
-        const isCompared = await this.compare(id, found);
-        if (isCompared && found.repairs.size > before) different.add(kernelSetName(id.set, id.family));
-      });
+    for (const id of sets) await errors.collect(() => this.compare(id, found));
     if (found.repairs.size > 0) await this.repair(sets, found);
     errors.throw();
-    return different;
+    return new Set([...found.repairs.keys()].map((id) => id.slice(0, `${id} `.indexOf(' '))));
   }
 
   /** Compares again the sets of which a repair was refused. */
@@ -118,34 +114,51 @@ export class SetVerifier {
     return [...this.refused.values()].some(({ members }) => members.has(id));
   }
 
-  /** Adds what makes the set right; false when it could not be compared. */
-  private async compare({ set, family }: SetId, { delta, repairs }: Difference): Promise<boolean> {
-    const { port, table } = this.parts;
+  /** Adds what makes the set right, unless it could not be made again. */
+  private async compare({ set, family }: SetId, { delta, repairs }: Difference): Promise<void> {
+    const { table } = this.parts;
     const name = kernelSetName(set, family);
-    const found = await port.setMembers(set, family);
+    const found = await this.list({ set, family });
     this.settle({ set, family });
-    if (found === null && !(await this.createAgain({ set, family }))) return false;
+    if (found === null && !(await this.createAgain({ set, family }))) return;
     const present = new Set<string>();
     const others = new Set<string>();
-    for (const member of found ?? []) {
-      const made = makeMember(set, family, member);
+    const extra = new Map<string, DesiredMember>();
+    for (const made of found ?? []) {
       if (table.ledger.hasMember(made.id)) present.add(made.id);
       else if (table.kept.has(made)) others.add(made.id);
-      else if (!table.failures.leftovers.members.has(made.id)) {
-        repairs.set(made.id, { kind: 'member', object: made.id, what: 'was there and is not planned' });
-        delta.removeMembers.set(made.id, made);
-      }
+      else if (!table.failures.leftovers.members.has(made.id)) extra.set(made.id, made);
     }
     table.kept.retain(set, family, (id) => others.has(id));
     if (found === null)
       repairs.set(name, { kind: 'set', object: name, what: 'was missing, with all its members' });
+    let compared = 0;
     const isComplete = present.size === table.ledger.setSize(set, family);
     for (const member of isComplete ? [] : this.wantedMembers(set, family)) {
+      if (++compared % MEMBERS_PER_PACE === 0) await this.parts.pace();
       if (present.has(member.id) || delta.addMembers.has(member.id)) continue;
       if (found !== null) repairs.set(member.id, { kind: 'member', object: member.id, what: 'was missing' });
       delta.addMembers.set(member.id, member);
     }
-    return true;
+    // The adds of what is missing tell which of it was there all along; before anything is deleted, a second listing must show it, too.
+    for (const { id } of extra.size > 0 ? ((await this.list({ set, family })) ?? []) : []) {
+      const made = extra.get(id);
+      if (made === undefined) continue;
+      repairs.set(id, { kind: 'member', object: id, what: 'was there and is not planned' });
+      delta.removeMembers.set(id, made);
+    }
+  }
+
+  /** The members of a set in the kernel; null when there is no such set. */
+  private async list({ set, family }: SetId): Promise<DesiredMember[] | null> {
+    const { pace, port } = this.parts;
+    const found = await port.setMembers(set, family);
+    if (found === null) return null;
+    const made: DesiredMember[] = [];
+    for (const member of found) {
+      if (made.push(makeMember(set, family, member)) % MEMBERS_PER_PACE === 0) await pace();
+    }
+    return made;
   }
 
   /** A refusal must not keep the other sets from being compared. */
@@ -189,6 +202,8 @@ export class SetVerifier {
           [...refused].filter(([object]) => object.startsWith(prefix)),
         );
       }
+      // A listing had missed these.
+      for (const id of outcome.presentMembers) repairs.delete(id);
       for (const [id, repair] of repairs) if (!refused.has(id)) this.repairs.note(repair);
     } catch (error) {
       if (!(error instanceof PointsmanError)) throw error;

@@ -33,6 +33,8 @@ export interface VerifierParts {
   readonly families: readonly Family[];
   /** Puts right the switches that somebody changed, and returns those. */
   readonly checkSwitches: () => readonly SwitchChange[];
+  /** Gives Node's loop a turn when it has waited long enough. */
+  readonly pace: () => Promise<void>;
   /** Hears of each repaired object once. */
   readonly onRepair: (repair: Repair) => void;
 }
