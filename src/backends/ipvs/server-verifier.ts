@@ -10,7 +10,7 @@ import {
 import { realServerId, type AddressService, type DesiredVirtualServer } from './desired.ts';
 import { isSameDestination, type AppliedVirtualServer } from './diff.ts';
 import { isAddressService } from './observe.ts';
-import type { Repairs } from './repairs.ts';
+import type { Repair, Repairs } from './repairs.ts';
 import type { VerifierParts } from './verifier.ts';
 
 /** Virtual servers whose real servers one slice reads. */
@@ -75,15 +75,16 @@ export class ServerVerifier {
 
   /** Reads each of these alone; those that are really missing or changed are made right, with everything that hangs on them. */
   private async repairVirtualServers(services: readonly AddressService[]): Promise<void> {
-    const { applied, drains, ledger, lingering } = this.parts.table;
+    const { applied, drains, failures, ledger, lingering } = this.parts.table;
     const owners = new Set<ServiceKey>();
+    const repairs: { readonly owner: ServiceKey; readonly repair: Repair }[] = [];
     // Read before anything is noted: a read that fails must not leave a service out of `applied` with nobody to make it.
     const read = services.map((service) => [service, this.parts.port.service(service)] as const);
     for (const [service, found] of read) {
       const id = formatServiceKey(service);
       const known = applied.get(id);
       const owner = ledger.ownerOf(id) ?? lingering.get(id);
-      if (known === undefined || (owner !== undefined && this.parts.table.failures.has(owner))) continue;
+      if (known === undefined || (owner !== undefined && failures.has(owner))) continue;
       if (owner === undefined) {
         // It stayed although no Service wants it (excludeCIDRs, a refused removal); once it is gone nobody misses it.
         if (found === undefined) applied.delete(id);
@@ -93,16 +94,18 @@ export class ServerVerifier {
         applied.delete(id);
         drains.drop(id);
         // Of one that lingers only what hangs on it is left to remove.
-        if (!lingering.has(id)) this.repairs.note({ kind: 'virtualServer', object: id, what: 'was missing' });
+        if (!lingering.has(id))
+          repairs.push({ owner, repair: { kind: 'virtualServer', object: id, what: 'was missing' } });
       } else if (isAddressService(found) && !isSameSettings(found, known.service)) {
         applied.set(id, { service: found, destinations: known.destinations });
-        this.repairs.note({ kind: 'virtualServer', object: id, what: settingsText(found) });
+        repairs.push({ owner, repair: { kind: 'virtualServer', object: id, what: settingsText(found) } });
       } else {
         continue;
       }
       owners.add(owner);
     }
     if (owners.size > 0) await this.parts.writer.write([...owners]);
+    for (const { owner, repair } of repairs) if (!failures.has(owner)) this.repairs.note(repair);
   }
 
   /** Every real server with every field. `onError` hears of what could not be read; the others are compared all the same. */
@@ -148,8 +151,8 @@ export class ServerVerifier {
       await this.repairVirtualServers([service]);
       return;
     }
-    this.repairs.note({ kind: 'realServers', object: id, what: difference });
     await this.parts.writer.write([key]);
+    if (!failures.has(key)) this.repairs.note({ kind: 'realServers', object: id, what: difference });
   }
 }
 

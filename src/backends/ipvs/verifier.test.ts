@@ -297,6 +297,18 @@ describe('a Service that fails', () => {
     expect(backend.verifier.repairs.total).toBe(0);
   });
 
+  it.each<[string, (kernel: LyingKernel) => void]>([
+    ['NEW_SERVICE', (kernel) => kernel.table.delete(ID)],
+    ['SET_SERVICE', (kernel) => setService(kernel, { scheduler: 'wlc' })],
+    ['NEW_DEST', (kernel) => kernel.table.get(ID)?.destinations.delete('10.0.0.1:8080')],
+  ])('because %s of its repair is refused is not said to be repaired', async (verb, break_) => {
+    const { kernel, backend } = await verified([WEB]);
+    break_(kernel);
+    kernel.faults.push({ matches: (write) => write.startsWith(`${verb} ${ID}`), errno: 'ENOMEM', times: 1 });
+    await compare(backend);
+    expect([backend.verifier.repairs.total, backend.currentReport().failed]).toEqual([0, [WEB.key]]);
+  });
+
   it('because its repair is refused is put right by the retry', async () => {
     const { kernel, backend } = await verified([WEB, OTHER]);
     const wanted = stateOf(kernel);
