@@ -206,10 +206,12 @@ export class IpvsBackend implements Backend {
     let operations = await this.applySettings();
     for (const key of retried) await this.reread(key);
     this.rules.forgetRefusals();
+    this.writer.beginRetry();
     operations += await this.ensureRules(retried);
     for (const key of retried) failures.forget(key);
     const unwanted = failures.leftovers.take(ledger);
     operations += await this.writer.write(retried, { isRepair: true, unwanted });
+    this.writer.endRetry();
     await this.bindOrphans();
     await this.verifier.repairSuspects();
     operations += await this.drainer.look(true);

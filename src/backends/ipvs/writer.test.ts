@@ -70,11 +70,11 @@ describe('a set', () => {
     kernel.faults.push({ matches: (write) => write.startsWith('GROW'), errno: 'ENOMEM', times: 1 });
     const report = await backend.apply(change(services(6)));
     expect(report.failed).toEqual(['default/s5', 'default/s6']);
-    expect(report.nodeFailures).toEqual(['set KUBE-CLUSTER-IP']);
+    expect(report.nodeFailures).toEqual(['room in set KUBE-CLUSTER-IP']);
     expect(
       backend.failedOperations().map(({ service: of, object, errnoName }) => `${of} ${object} ${errnoName}`),
     ).toEqual([
-      'null set KUBE-CLUSTER-IP ENOMEM',
+      'null room in set KUBE-CLUSTER-IP ENOMEM',
       'default/s5 KUBE-CLUSTER-IP 172.30.0.5,tcp:80 IPSET_ERR_HASH_FULL',
       'default/s6 KUBE-CLUSTER-IP 172.30.0.6,tcp:80 IPSET_ERR_HASH_FULL',
     ]);
@@ -88,6 +88,66 @@ describe('a set', () => {
     kernel.faults.push({ matches: (write) => write.startsWith('GROW'), errno: 'ENOMEM', times: 1 });
     await backend.apply(change(services(5)));
     expect(await backend.apply(change([service(5).key]))).toMatchObject({ failed: [], nodeFailures: [] });
+  });
+
+  it('that cannot grow is tried once, however many steps there are, and again at each retry', async () => {
+    const { kernel, backend } = await withRoomFor(4);
+    const refusal = {
+      matches: (write: string) => write.startsWith('GROW'),
+      errno: 'ENOMEM',
+      times: 1e9,
+    } as const;
+    kernel.faults.push({ ...refusal });
+    const many = Array.from({ length: 300 }, (_, i) =>
+      plan(`m${i}`, [{ address: `172.31.${i >> 8}.${i & 255}`, endpoints: ['10.0.0.1'] }]),
+    );
+    const { failed } = await backend.apply(change(many));
+    expect(grown(kernel)).toHaveLength(1);
+    await backend.apply(change([plan('m0', [{ address: '172.31.0.0', endpoints: ['10.0.0.2'] }])]));
+    expect([failed.length, grown(kernel).length]).toEqual([296, 1]);
+    await backend.retry(failed);
+    expect(grown(kernel)).toHaveLength(2);
+    expect(backend.currentReport().nodeFailures).toEqual(['room in set KUBE-CLUSTER-IP']);
+    kernel.faults.length = 0;
+    expect(await backend.retry(failed)).toMatchObject({ failed: [], nodeFailures: [] });
+  });
+
+  it.each([
+    ['that stay in it, too', 1],
+    ['whom nobody knows', 0],
+  ])('that is full with members of others %s and could not grow does so at a retry', async (_, known) => {
+    const others = (kernel: FakeIpvsKernel): void => {
+      kernel.table.set('UDP 192.0.2.1:53', {
+        service: foreignService('192.0.2.1', 17, 53),
+        destinations: new Map(),
+      });
+      for (const port of [53, 54, 55])
+        kernel.sets
+          .get('KUBE-CLUSTER-IP')
+          ?.set(`192.0.2.1,udp:${port}`, { address: ip('192.0.2.1'), protocol: 17, port });
+    };
+    const { kernel, backend } = await withRoomFor(4, known === 1 ? others : () => {});
+    if (known === 0) others(kernel);
+    kernel.faults.push({ matches: (write) => write.startsWith('GROW'), errno: 'ENOMEM', times: 1 });
+    const report = await backend.apply(change(services(2)));
+    expect([report.failed, report.nodeFailures]).toEqual([['default/s2'], ['room in set KUBE-CLUSTER-IP']]);
+    expect((await backend.apply(change([service(3)]))).nodeFailures).toEqual(['room in set KUBE-CLUSTER-IP']);
+    const { failed } = backend.currentReport();
+    expect(await backend.retry(failed)).toMatchObject({ failed: [], nodeFailures: [] });
+    expect(membersOf(kernel)).toHaveLength(6);
+  });
+
+  it('that was full with members of others and is not any more is no failure', async () => {
+    const { kernel, backend } = await withRoomFor(1);
+    kernel.sets
+      .get('KUBE-CLUSTER-IP')
+      ?.set('192.0.2.1,udp:53', { address: ip('192.0.2.1'), protocol: 17, port: 53 });
+    kernel.faults.push({ matches: (write) => write.startsWith('GROW'), errno: 'ENOMEM', times: 1 });
+    const { failed, nodeFailures } = await backend.apply(change(services(1)));
+    expect([failed, nodeFailures]).toEqual([['default/s1'], ['room in set KUBE-CLUSTER-IP']]);
+    kernel.sets.get('KUBE-CLUSTER-IP')?.clear();
+    expect(await backend.retry(failed)).toMatchObject({ failed: [], nodeFailures: [] });
+    expect(grown(kernel)).toHaveLength(1);
   });
 
   it('grows for members of others that stay in it, too', async () => {

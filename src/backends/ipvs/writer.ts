@@ -47,6 +47,19 @@ export interface PresentState {
   readonly addresses: ReadonlySet<IpAddress> | null;
 }
 
+interface WriteOptions {
+  readonly present?: PresentState | null;
+  readonly isRepair?: boolean;
+  readonly unwanted?: Unwanted | undefined;
+}
+
+interface StepOptions extends WriteOptions {
+  /** What the step before wrote, of which a part turned out to be somebody else's. */
+  readonly before?: Written;
+  /** True when sets grew for it after a first try. */
+  readonly isAfterGrowth?: boolean;
+}
+
 export class Writer {
   /** Families whose rules could not be written: nothing new opens there. */
   readonly familiesWithoutRules = new Set<Family>();
@@ -78,18 +91,21 @@ export class Writer {
     this.rooms.reset();
   }
 
+  /** A retry begins: sets that could not grow are tried again. */
+  beginRetry(): void {
+    this.rooms.beginRetry();
+  }
+
+  /** A retry has written what had failed. */
+  endRetry(): void {
+    this.rooms.endRetry();
+  }
+
   /**
    * Writes what these Services need by now, in their order; returns the number of operations. With `present`, what it holds needs none. With
    * `isRepair` members and addresses are sent again, whatever we believe. `unwanted` is removed with the first of them, in one order.
    */
-  async write(
-    keys: readonly ServiceKey[],
-    options: {
-      readonly present?: PresentState | null;
-      readonly isRepair?: boolean;
-      readonly unwanted?: Unwanted;
-    } = {},
-  ): Promise<number> {
+  async write(keys: readonly ServiceKey[], options: WriteOptions = {}): Promise<number> {
     let operations = 0;
     let { unwanted } = options;
     for (let at = 0; at < keys.length || unwanted !== undefined;) {
@@ -105,19 +121,15 @@ export class Writer {
         for (const { realServers } of this.table.desired.get(key)?.virtualServers ?? [])
           weight += realServers.length;
       }
-      operations += await this.writeStep(step, options.present ?? null, options.isRepair ?? false, unwanted);
+      operations += await this.writeStep(step, { ...options, unwanted });
       unwanted = undefined;
     }
     return operations;
   }
 
-  private async writeStep(
-    keys: readonly ServiceKey[],
-    present: PresentState | null,
-    isRepair: boolean,
-    unwanted: Unwanted = { delta: emptyDelta(), deleted: [] },
-    before: Written | null = null,
-  ): Promise<number> {
+  private async writeStep(keys: readonly ServiceKey[], options: StepOptions): Promise<number> {
+    const { present = null, isRepair = false, before = null } = options;
+    const unwanted = options.unwanted ?? { delta: emptyDelta(), deleted: [] };
     const { ledger, applied, desired, foreign, lingering } = this.table;
     const settings = this.settings();
     const { delta } = unwanted;
@@ -132,6 +144,8 @@ export class Writer {
       const restricted = asked === undefined ? null : ledger.restrict(asked, (id) => foreign.has(id));
       const next = withLingering(key, restricted, this.table, settings);
       ledger.settle(key, next, delta);
+      // What failed of it while it lingered does not matter any more.
+      if (next === null) this.table.failures.forget(key);
       if (++settled % SERVICES_PER_PACE === 0) await settings.pace();
       for (const virtualServer of next?.virtualServers ?? []) {
         wanted.push(virtualServer);
@@ -179,11 +193,10 @@ export class Writer {
     this.noteBlocked(keys);
     this.noteShut(keys, shut);
     operations += outcome.operations;
-    if (again.length > 0)
-      operations += await this.writeStep(again, null, false, undefined, writtenBy(delta, outcome));
-    if (!isRepair && (await this.rooms.makeAfter(outcome.failedMembers))) {
+    if (again.length > 0) operations += await this.writeStep(again, { before: writtenBy(delta, outcome) });
+    if (options.isAfterGrowth !== true && (await this.rooms.makeAfter(outcome.failedMembers))) {
       for (const key of keys) failures.forget(key);
-      operations += await this.writeStep(keys, null, true);
+      operations += await this.writeStep(keys, { isRepair: true, isAfterGrowth: true });
     }
     return operations;
   }
