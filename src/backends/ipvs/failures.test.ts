@@ -27,7 +27,7 @@ const outcome = (more: Partial<StepOutcome> = {}): StepOutcome => ({
   keptServices: [],
   presentMembers: new Set(),
   withheldMembers: [],
-  keptGuards: [],
+  keptMembers: [],
   ...more,
 });
 
@@ -178,7 +178,7 @@ describe('what a step could not do', () => {
   });
 
   it('leaves guards over that still guard something, without a failure of their own', () => {
-    failures.noteStep([WEB], outcome({ keptGuards: [GUARD] }), new Ledger());
+    failures.noteStep([WEB], outcome({ keptMembers: [GUARD] }), new Ledger());
     expect(failures.leftovers.list()).toEqual([GUARD.id]);
     expect(failures.operations()).toEqual([]);
   });

@@ -106,8 +106,8 @@ export class Failures {
 
   /** Refused members and addresses of a step: what is wanted fails its Services, what is not is left over. */
   noteStep(keys: readonly ServiceKey[], outcome: StepOutcome, ledger: Ledger): void {
-    const { failedMembers, failedAddresses, keptGuards } = outcome;
-    for (const guard of keptGuards) this.leftovers.members.set(guard.id, guard);
+    const { failedMembers, failedAddresses, keptMembers } = outcome;
+    for (const member of keptMembers) this.leftovers.members.set(member.id, member);
     if (failedMembers.length === 0 && failedAddresses.length === 0) return;
     const refused = new Map<string, KernelError>();
     for (const { set, family, member, error } of failedMembers) {

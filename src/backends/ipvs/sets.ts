@@ -112,6 +112,14 @@ export const SET_NAMES = Object.keys(SETS) as readonly SetName[];
 /** The name of the copy while a set is replaced by a larger one. One that is there at any other time is a left-over, which nothing uses. */
 export const TEMPORARY_SET = 'POINTSMAN-TMP';
 
+/** The IP protocols of the sets that hold ports of virtual servers alone: TCP and UDP. */
+export const PORT_SET_PROTOCOLS: Partial<Record<SetName, number>> = {
+  'KUBE-NODE-PORT-TCP': 6,
+  'KUBE-NODE-PORT-LOCAL-TCP': 6,
+  'KUBE-NODE-PORT-UDP': 17,
+  'KUBE-NODE-PORT-LOCAL-UDP': 17,
+};
+
 /** ipset names have at most 31 characters (IPSET_MAXNAMELEN - 1). */
 const MAX_SET_NAME_CHARACTERS = 31;
 

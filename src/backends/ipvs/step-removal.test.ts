@@ -68,7 +68,9 @@ describe('a frontend that goes', () => {
     ]);
     expect(stateOf(kernel, OTHER)).toEqual([]);
     expect(outcome.keptServices.map(({ address }) => address)).toEqual(isKept ? [VIP] : []);
-    expect(outcome.keptGuards.map(({ set }) => set).filter((set) => set !== 'KUBE-IPVS-IPS')).toEqual(guards);
+    expect(outcome.keptMembers.map(({ set }) => set).filter((set) => set !== 'KUBE-IPVS-IPS')).toEqual(
+      guards,
+    );
   });
 
   it('at a node port is still masqueraded as before when it cannot be deleted', async () => {
@@ -79,7 +81,7 @@ describe('a frontend that goes', () => {
       ...['virtual server', '10.244.1.5:8080'],
       ...['POINTSMAN-VS', 'KUBE-NODE-PORT-TCP', 'KUBE-NODE-PORT-LOCAL-TCP'],
     ]);
-    expect(outcome.keptGuards.map(({ set }) => set)).toEqual([
+    expect(outcome.keptMembers.map(({ set }) => set)).toEqual([
       ...['POINTSMAN-VS', 'KUBE-NODE-PORT-TCP', 'KUBE-NODE-PORT-LOCAL-TCP'],
     ]);
   });
@@ -89,8 +91,8 @@ describe('a frontend that goes', () => {
     const both = { ...NODE_PORT, members: [...NODE_PORT.members, udp] };
     const kernel = await kernelWith(both);
     refuse(kernel, `DEL_SERVICE ${NODE_PORT.id}`);
-    const { keptGuards } = await run(kernel, stepBetween([both], []));
-    expect(keptGuards.map(({ set }) => set)).not.toContain('KUBE-NODE-PORT-UDP');
+    const { keptMembers } = await run(kernel, stepBetween([both], []));
+    expect(keptMembers.map(({ set }) => set)).not.toContain('KUBE-NODE-PORT-UDP');
     expect(kernel.sets.get('KUBE-NODE-PORT-UDP')?.size).toBe(0);
   });
 
@@ -100,7 +102,7 @@ describe('a frontend that goes', () => {
     kernel.addresses?.clear();
     kernel.sets.get('KUBE-LOAD-BALANCER')?.clear();
     const outcome = await run(kernel, stepBetween([LB], []));
-    expect([outcome.failedVirtualServers.size, outcome.keptGuards, outcome.keptServices]).toEqual([
+    expect([outcome.failedVirtualServers.size, outcome.keptMembers, outcome.keptServices]).toEqual([
       0,
       [],
       [],

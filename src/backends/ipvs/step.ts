@@ -8,13 +8,13 @@ import { KernelError, PointsmanError } from '../../model/errors.ts';
 import type { Family, IpAddress } from '../../model/ip.ts';
 import type { SetMember } from '../../kernel/ipset-codec.ts';
 import type { IpvsFailure, IpvsOperation } from '../../kernel/ipvs.ts';
-import { formatServiceKey, PROTOCOL_NUMBER } from '../../kernel/ipvs-codec.ts';
+import { formatServiceKey } from '../../kernel/ipvs-codec.ts';
 import { makeMember, type AddressService, type DesiredMember, type DesiredVirtualServer } from './desired.ts';
 import type { VirtualServerDiff } from './diff.ts';
 import type { LedgerDelta } from './ledger.ts';
 import { counterparts, orderMembers } from './phases.ts';
 import type { AddressFailure, IpvsKernelPort, MemberFailure, SetChange } from './port.ts';
-import { SETS, type SetName } from './sets.ts';
+import { PORT_SET_PROTOCOLS, SETS, type SetName } from './sets.ts';
 
 /** Work of one step. */
 export interface Step {
@@ -54,17 +54,10 @@ export interface StepOutcome {
   readonly shut: ReadonlySet<string>;
   /** Unwanted virtual servers that were left because something still leads to them. */
   readonly keptServices: AddressService[];
-  /** Unwanted members that were left because what they guard could not be removed. */
-  readonly keptGuards: DesiredMember[];
+  /** Unwanted members that were left: guards of what could not be removed, and passes of what could not be replaced. */
+  readonly keptMembers: DesiredMember[];
 }
 
-/** The protocols of the sets that hold ports alone. */
-const PORT_SET_PROTOCOLS: Partial<Record<SetName, number>> = {
-  'KUBE-NODE-PORT-TCP': PROTOCOL_NUMBER.TCP,
-  'KUBE-NODE-PORT-LOCAL-TCP': PROTOCOL_NUMBER.TCP,
-  'KUBE-NODE-PORT-UDP': PROTOCOL_NUMBER.UDP,
-  'KUBE-NODE-PORT-LOCAL-UDP': PROTOCOL_NUMBER.UDP,
-};
 const EXEMPTED = new PointsmanError(
   'KERNEL_REFUSED',
   'gets no servers elsewhere, because what exempts it from masquerading could not be removed',
@@ -126,7 +119,7 @@ class StepRun {
       shutAddresses: [],
       shut: this.shut,
       keptServices: [],
-      keptGuards: [],
+      keptMembers: [],
     };
   }
 
@@ -171,38 +164,44 @@ class StepRun {
 
   /** After what masquerades: frontends that still do not get no servers, which would be reached without it. */
   holdUnmasqueraded(): void {
-    for (const { set, family, member, error } of this.outcome.failedMembers) {
+    const refused = new Map<string, PointsmanError>();
+    for (const { set, family, member, error } of this.outcome.failedMembers)
       // At this point a refused KUBE-EXTERNAL-IP is one that was to replace KUBE-EXTERNAL-IP-LOCAL.
-      if (SETS[set].role !== 'unmark' && set !== 'KUBE-EXTERNAL-IP') continue;
-      const refused = makeMember(set, family, member);
-      for (const virtualServer of this.step.wanted) {
-        if (!isAbout(refused, virtualServer)) continue;
-        this.held.add(virtualServer.id);
-        this.outcome.failedVirtualServers.set(virtualServer.id, error);
+      if (SETS[set].role === 'unmark' || set === 'KUBE-EXTERNAL-IP')
+        refused.set(makeMember(set, family, member).id, error);
+    if (refused.size === 0) return;
+    for (const virtualServer of this.step.wanted)
+      for (const id of idsAbout(virtualServer)) {
+        const error = refused.get(id);
+        if (error !== undefined) this.hold(virtualServer, error);
       }
-    }
   }
 
   /** Frontends that a left-over unmark exempts from masquerading get no servers until it is gone. */
   holdExempted(): void {
     const { delta, leftovers, wanted } = this.step;
-    for (const each of leftovers.values()) {
-      if (SETS[each.set].role !== 'unmark' || delta.removeMembers.has(each.id)) continue;
-      for (const virtualServer of wanted) {
-        if (!isAbout(each, virtualServer) || virtualServer.members.some(({ id }) => id === each.id)) continue;
-        this.held.add(virtualServer.id);
-        this.outcome.failedVirtualServers.set(virtualServer.id, EXEMPTED);
-      }
+    const exempting = new Set<string>();
+    for (const { id, set } of leftovers.values())
+      if (SETS[set].role === 'unmark' && !delta.removeMembers.has(id)) exempting.add(id);
+    if (exempting.size === 0) return;
+    for (const virtualServer of wanted) {
+      const own = new Set(virtualServer.members.map(({ id }) => id));
+      for (const id of idsAbout(virtualServer))
+        if (exempting.has(id) && !own.has(id)) this.hold(virtualServer, EXEMPTED);
     }
+  }
+
+  private hold({ id }: DesiredVirtualServer, error: PointsmanError): void {
+    this.held.add(id);
+    this.outcome.failedVirtualServers.set(id, error);
   }
 
   /** The passes that go, without the last one to a frontend whose next pass was refused; those are noted. */
   replacedPasses(passes: readonly DesiredMember[]): readonly DesiredMember[] {
     if (this.shut.size === 0) return passes;
-    const isNeeded = ({ member }: DesiredMember): boolean =>
-      this.step.wanted.some(({ id, service }) => this.shut.has(id) && isPortalOf(member, service));
-    this.outcome.keptGuards.push(...passes.filter(isNeeded));
-    return passes.filter((each) => !isNeeded(each));
+    const shut = new Set<string>();
+    for (const { id, service } of this.step.wanted) if (this.shut.has(id)) shut.add(portalOf(service));
+    return this.keepMembers(passes, ({ member }) => shut.has(portalOf(member)));
   }
 
   /** The unmarks of frontends that have only local servers by now; a retry sends the others. */
@@ -210,7 +209,7 @@ class StepRun {
     const { failedVirtualServers } = this.outcome;
     if (failedVirtualServers.size === 0) return unmarks;
     const failed = this.step.wanted.filter(({ id }) => failedVirtualServers.has(id));
-    return this.withhold(unmarks, aboutAny(failed));
+    return this.withhold(unmarks, new Set(failed.flatMap((each) => [...idsAbout(each)])));
   }
 
   /** The passes that lead to no virtual server that is to stay shut. */
@@ -287,11 +286,7 @@ class StepRun {
 
   /** An address is bound when anything at it is open. */
   async bind(addresses: readonly IpAddress[]): Promise<void> {
-    const open = addresses.filter((address) => !this.isShutAddress(address));
-    if (open.length < addresses.length) {
-      const bound = new Set(open);
-      for (const address of addresses) if (!bound.has(address)) this.outcome.shutAddresses.push(address);
-    }
+    const open = this.shut.size === 0 ? addresses : this.openAddresses(addresses);
     if (open.length === 0) return;
     this.outcome.operations += open.length;
     await this.pace();
@@ -300,11 +295,27 @@ class StepRun {
     for (const address of present) this.outcome.presentAddresses.push(address);
   }
 
-  private isShutAddress(address: IpAddress): boolean {
-    if (this.shut.size === 0) return false;
-    const here = this.step.wanted.filter(({ isBound, service }) => isBound && service.address === address);
-    // Others at it are open already or shut by themselves; then binding it does no harm, because its undeclared ports are guarded.
-    return here.length >= this.step.addressUsers(address) && here.every(({ id }) => this.shut.has(id));
+  /** The addresses at which anything is open; the others are noted. */
+  private openAddresses(addresses: readonly IpAddress[]): readonly IpAddress[] {
+    const wanted = this.addressesOfWanted();
+    return addresses.filter((address) => {
+      const { count, areShut } = wanted.get(address) ?? { count: 0, areShut: true };
+      // Others at it are open already or shut by themselves; then binding it does no harm, because its undeclared ports are guarded.
+      const isShut = areShut && count >= this.step.addressUsers(address);
+      if (isShut) this.outcome.shutAddresses.push(address);
+      return !isShut;
+    });
+  }
+
+  /** The wanted virtual servers at each address: how many there are, and whether all of them stay shut. */
+  private addressesOfWanted(): Map<IpAddress, { count: number; areShut: boolean }> {
+    const found = new Map<IpAddress, { count: number; areShut: boolean }>();
+    for (const { id, isBound, service } of this.step.wanted) {
+      if (!isBound) continue;
+      const { count, areShut } = found.get(service.address) ?? { count: 0, areShut: true };
+      found.set(service.address, { count: count + 1, areShut: areShut && this.shut.has(id) });
+    }
+    return found;
   }
 
   async unbind(addresses: readonly IpAddress[]): Promise<void> {
@@ -319,58 +330,61 @@ class StepRun {
     const { failedAddresses, failedMembers, keptServices } = this.outcome;
     if (failedAddresses.length === 0 && failedMembers.length === 0) return services;
     const addresses = new Set(failedAddresses.map(({ address }) => address));
-    const isLedTo = (service: AddressService): boolean =>
-      addresses.has(service.address) ||
-      failedMembers.some(({ set, member }) => SETS[set].role === 'pass' && isPortalOf(member, service));
-    keptServices.push(...services.filter(isLedTo));
-    return services.filter((service) => !isLedTo(service));
+    const portals = new Set<string>();
+    for (const { set, member } of failedMembers) if (SETS[set].role === 'pass') portals.add(portalOf(member));
+    return services.filter((service) => {
+      const isLedTo = addresses.has(service.address) || portals.has(portalOf(service));
+      if (isLedTo) keptServices.push(service);
+      return !isLedTo;
+    });
   }
 
   /** The guards whose charge is gone; the others stay and are noted. */
   releasedGuards(guards: readonly DesiredMember[]): readonly DesiredMember[] {
-    const { failedAddresses, failedVirtualServers, keptGuards, keptServices } = this.outcome;
+    const { failedAddresses, failedVirtualServers, keptServices } = this.outcome;
     if (failedAddresses.length + failedVirtualServers.size + keptServices.length === 0) return guards;
     const addresses = new Set(failedAddresses.map(({ address }) => address));
-    const services = [
-      ...keptServices,
-      ...this.step.deleted.filter((service) => failedVirtualServers.has(formatServiceKey(service))),
-    ];
+    const portals = new Set<string>();
+    const ports = new Set<string>();
+    const failedDeletions = this.step.deleted.filter((service) =>
+      failedVirtualServers.has(formatServiceKey(service)),
+    );
+    for (const service of [...keptServices, ...failedDeletions]) {
+      portals.add(portalOf(service));
+      ports.add(`${service.protocol} ${service.port}`);
+    }
     const failed = this.step.wanted.filter(({ id }) => failedVirtualServers.has(id));
-    const isNeeded = (guard: DesiredMember): boolean => {
-      const { set, member } = guard;
-      return (
-        (set === 'KUBE-IPVS-IPS' && member.address !== undefined && addresses.has(member.address)) ||
-        services.some((service) => isMarkOf(set, member, service)) ||
-        failed.some((virtualServer) => isAbout(guard, virtualServer))
-      );
-    };
-    keptGuards.push(...guards.filter(isNeeded));
-    return guards.filter((each) => !isNeeded(each));
+    const ids = new Set(failed.flatMap((each) => [...idsAbout(each)]));
+    return this.keepMembers(guards, ({ id, set, member }) => {
+      const { address, port } = member;
+      if (ids.has(id)) return true;
+      if (address === undefined) return ports.has(`${PORT_SET_PROTOCOLS[set]} ${port}`);
+      return (set === 'KUBE-IPVS-IPS' && addresses.has(address)) || portals.has(portalOf(member));
+    });
+  }
+
+  /** All but those that are needed, which stay and are noted. */
+  private keepMembers(
+    members: readonly DesiredMember[],
+    isNeeded: (member: DesiredMember) => boolean,
+  ): DesiredMember[] {
+    return members.filter((each) => {
+      const isKept = isNeeded(each);
+      if (isKept) this.outcome.keptMembers.push(each);
+      return !isKept;
+    });
   }
 }
 
-/** Ids of the members of which `isAbout` is true for any of these. */
-function aboutAny(virtualServers: readonly DesiredVirtualServer[]): Set<string> {
-  const ids = new Set<string>();
-  for (const { members } of virtualServers)
-    for (const member of members) {
-      ids.add(member.id);
-      for (const other of counterparts(member)) ids.add(other.id);
-    }
-  return ids;
+/** Ids of the members that a virtual server has, and of those that must not be there together with one that it has. */
+function* idsAbout({ members }: DesiredVirtualServer): Generator<string> {
+  for (const member of members) {
+    yield member.id;
+    for (const { id } of counterparts(member)) yield id;
+  }
 }
 
-/** True for a member that a virtual server has, or that must not be there together with one that it has. */
-function isAbout({ id }: DesiredMember, { members }: DesiredVirtualServer): boolean {
-  return members.some((each) => each.id === id || counterparts(each).some((other) => other.id === id));
-}
-
-/** True for a member that means a virtual server: its portal, or its port in a set of ports of its protocol. */
-function isMarkOf(set: SetName, member: SetMember, service: AddressService): boolean {
-  if (member.address !== undefined) return isPortalOf(member, service);
-  return member.port === service.port && PORT_SET_PROTOCOLS[set] === service.protocol;
-}
-
-function isPortalOf(member: SetMember, { address, protocol, port }: AddressService): boolean {
-  return member.address === address && member.protocol === protocol && member.port === port;
+/** What a virtual server and the members that mean it, with any source, have in common. */
+function portalOf({ address, protocol, port }: Pick<SetMember, 'address' | 'protocol' | 'port'>): string {
+  return `${address} ${protocol} ${port}`;
 }
