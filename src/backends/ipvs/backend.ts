@@ -211,7 +211,7 @@ export class IpvsBackend implements Backend {
     for (const key of retried) failures.forget(key);
     const unwanted = failures.leftovers.take(ledger);
     operations += await this.writer.write(retried, { isRepair: true, unwanted });
-    this.writer.endRetry();
+    operations += await this.writer.endRetry();
     await this.bindOrphans();
     await this.verifier.repairSuspects();
     operations += await this.drainer.look(true);

@@ -34,9 +34,14 @@ export class SetRooms {
     this.waiting.clear();
   }
 
-  /** The retry has written everything: a set that had been full and was not found so again need not grow any more. */
-  endRetry(): void {
+  /**
+   * The retry has written everything: what it did not need is tried by now, and a set that had been full and was not found so again need not
+   * grow any more. Returns how many grew.
+   */
+  async endRetry(): Promise<number> {
+    const grown = await this.make();
     for (const name of [...this.refused.keys()]) if (!this.waiting.has(name)) this.settle(name);
+    return grown;
   }
 
   /** Before a step: sets that are about to hold more than they can grow; returns how many did. */

@@ -12,6 +12,7 @@ import { emptyDelta, type LedgerDelta } from './ledger.ts';
 import { drainTimeoutOf, isExcluded, withLingering } from './lingering.ts';
 import { ownershipMember } from './observe.ts';
 import type { IpvsKernelPort } from './port.ts';
+import { Parts } from './parts.ts';
 import { counterparts } from './phases.ts';
 import { foreignProblem } from './problems.ts';
 import { SetRooms } from './set-rooms.ts';
@@ -29,7 +30,7 @@ const EEXIST = 17;
 /** The failure of a step that was to remove things only. */
 const UNWANTED = 'what is no longer wanted';
 
-/** What no Service wants, as work for a step; taken over by whoever is given it. */
+/** What no Service wants, as work for steps; taken over by whoever is given it. */
 export interface Unwanted {
   readonly delta: LedgerDelta;
   readonly deleted: readonly AddressService[];
@@ -58,6 +59,14 @@ interface StepOptions extends WriteOptions {
   readonly before?: Written;
   /** True when sets grew for it after a first try. */
   readonly isAfterGrowth?: boolean;
+}
+
+/** What became of repairs, as in a StepOutcome. */
+interface RepairOutcome extends Pick<
+  StepOutcome,
+  'failedMembers' | 'failedAddresses' | 'presentAddresses' | 'presentMembers'
+> {
+  readonly shut: Set<string>;
 }
 
 export class Writer {
@@ -96,19 +105,22 @@ export class Writer {
     this.rooms.beginRetry();
   }
 
-  /** A retry has written what had failed. */
-  endRetry(): void {
-    this.rooms.endRetry();
+  /** A retry has written what had failed; returns the number of operations. */
+  endRetry(): Promise<number> {
+    return this.rooms.endRetry();
   }
 
   /**
    * Writes what these Services need by now, in their order; returns the number of operations. With `present`, what it holds needs none. With
-   * `isRepair` members and addresses are sent again, whatever we believe. `unwanted` is removed with the first of them, in one order.
+   * `isRepair` members and addresses are sent again, whatever we believe. Of `unwanted`, what is about frontends of these Services is removed
+   * together with them, and everything else behind them.
    */
   async write(keys: readonly ServiceKey[], options: WriteOptions = {}): Promise<number> {
+    const { desired, failures, ledger } = this.table;
     let operations = 0;
-    let { unwanted } = options;
-    for (let at = 0; at < keys.length || unwanted !== undefined;) {
+    const unwanted = options.unwanted === undefined ? null : new Parts(options.unwanted, ledger);
+    if (unwanted !== null) failures.settleNode(UNWANTED);
+    for (let at = 0; at < keys.length;) {
       const step: ServiceKey[] = [];
       for (
         let weight = 0;
@@ -118,12 +130,16 @@ export class Writer {
         const key = keys[at];
         if (key === undefined) break;
         step.push(key);
-        for (const { realServers } of this.table.desired.get(key)?.virtualServers ?? [])
-          weight += realServers.length;
+        for (const { realServers } of desired.get(key)?.virtualServers ?? []) weight += realServers.length;
       }
-      operations += await this.writeStep(step, { ...options, unwanted });
-      unwanted = undefined;
+      const frontends = step.flatMap((key) => [
+        ...(desired.get(key)?.virtualServers ?? []),
+        ...ledger.effectiveOf(key).virtualServers,
+      ]);
+      operations += await this.writeStep(step, { ...options, unwanted: unwanted?.takeAbout(frontends) });
     }
+    for (let part = unwanted?.takeNext(); part; part = unwanted?.takeNext())
+      operations += await this.writeStep([], { ...options, unwanted: part });
     return operations;
   }
 
@@ -251,26 +267,38 @@ export class Writer {
   }
 
   /**
-   * Sends what verification found missing and takes away what it found too many, in the order of a step. What is refused is in the outcome
-   * and is the caller's to note. `wanted` are the virtual servers that the members are about; those of `shut` stay shut. Throws what makes
-   * the outcome unknown.
+   * Sends what verification found missing and takes away what it found too many, in the order of a step for each frontend. What is refused is
+   * in the outcome and is the caller's to note. `wanted` are the virtual servers that the members are about; those of `shut` stay shut.
+   * Throws what makes the outcome unknown.
    */
   async repair(
     delta: LedgerDelta,
     wanted: readonly DesiredVirtualServer[] = [],
     shut: ReadonlySet<string> = new Set(),
-  ): Promise<StepOutcome> {
+  ): Promise<RepairOutcome> {
+    const { failures, ledger } = this.table;
     await this.rooms.make();
-    const outcome = await runStep(
-      this.port,
-      {
-        ...{ delta, wanted, changed: new Map(), deleted: [], shut, isRepair: true },
-        leftovers: this.table.failures.leftovers.members,
-        addressUsers: (address) => this.table.ledger.addressUsers(address),
-      },
-      this.settings().pace,
-    );
-    this.table.failures.noteStep([], outcome, this.table.ledger);
+    const parts = new Parts({ delta, deleted: [] }, ledger, wanted);
+    const outcome: RepairOutcome = {
+      ...{ failedMembers: [], failedAddresses: [], presentAddresses: [] },
+      ...{ presentMembers: new Set(), shut: new Set(shut) },
+    };
+    for (let part = parts.takeNext(); part !== null; part = parts.takeNext()) {
+      const step = await runStep(
+        this.port,
+        {
+          ...{ ...part, changed: new Map(), shut, isRepair: true, leftovers: failures.leftovers.members },
+          addressUsers: (address) => ledger.addressUsers(address),
+        },
+        this.settings().pace,
+      );
+      failures.noteStep([], step, ledger);
+      for (const each of step.failedMembers) outcome.failedMembers.push(each);
+      for (const each of step.failedAddresses) outcome.failedAddresses.push(each);
+      for (const each of step.presentAddresses) outcome.presentAddresses.push(each);
+      for (const id of step.presentMembers) outcome.presentMembers.add(id);
+      for (const id of step.shut) outcome.shut.add(id);
+    }
     return outcome;
   }
 
@@ -338,7 +366,6 @@ export class Writer {
 
   private async attempt(keys: readonly ServiceKey[], step: Step): Promise<StepOutcome | null> {
     const { applied, failures } = this.table;
-    failures.settleNode(UNWANTED);
     try {
       return await runStep(this.port, step, this.settings().pace);
     } catch (error) {
