@@ -7,6 +7,7 @@ import { frontends, unmasqueraded } from '../../../test/ipvs-services.ts';
 import { HERE, THERE } from '../../../test/one-service.ts';
 import { compare } from '../../../test/verified-backend.ts';
 import { PointsmanError } from '../../model/errors.ts';
+import { serviceKey } from '../../model/names.ts';
 import type { ServicePlan } from '../../plan/plan.ts';
 
 const WEB = plan('web', [{ address: '172.30.0.1', endpoints: ['10.0.0.1'] }]);
@@ -51,6 +52,27 @@ describe('a Service of which something was refused, at its next change', () => {
     const { failed, leftovers } = await backend.retry(backend.currentReport().failed);
     expect([failed, leftovers]).toEqual([[], []]);
     expect(kernel.table.get(`TCP ${VIP}:80`)?.destinations.size).toBe(1);
+  });
+
+  it('is exempt from masquerading at the retry when that was withheld for what another Service was refused', async () => {
+    const localAddresses = [ip('192.168.0.2'), ip('192.168.0.3')];
+    const at = (...addresses: string[]) => ({
+      ...{ ...NODE, localAddresses },
+      nodePortAddresses: addresses.map(ip),
+    });
+    const nodePort = (name: string, externalTrafficPolicy: string) =>
+      frontends({ type: 'NodePort', externalTrafficPolicy }, [HERE], { name });
+    const both = at('192.168.0.2', '192.168.0.3');
+    const { kernel, backend } = await empty(both);
+    await backend.apply(change([nodePort('old', 'Cluster')], false, both));
+    // The servers of the former node address would go on taking connections.
+    refuse(kernel, 'SET_DEST TCP 192.168.0.2:30080', 1);
+    const moved = change([serviceKey('default', 'old'), nodePort('new', 'Local')], false, at('192.168.0.3'));
+    const { failed } = await backend.apply(moved);
+    expect(kernel.sets.get('KUBE-NODE-PORT-LOCAL-TCP')?.has('30080')).toBe(false);
+    expect(failed).toEqual(['default/new']);
+    expect((await backend.retry(failed)).failed).toEqual([]);
+    expect(kernel.sets.get('KUBE-NODE-PORT-LOCAL-TCP')?.has('30080')).toBe(true);
   });
 
   it('loses a server that it got beside the refused one', async () => {

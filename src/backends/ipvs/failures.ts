@@ -1,7 +1,7 @@
 // What failed: by Service, for its problems and for retries; of the node as a whole (rules, sets); and what could not be removed although
 // nobody wants it. Pure bookkeeping.
 
-import { errorLine, KernelError } from '../../model/errors.ts';
+import { errorLine, KernelError, PointsmanError } from '../../model/errors.ts';
 import type { ServiceKey } from '../../model/names.ts';
 import type { Problem } from '../../model/problem.ts';
 import { makeMember } from './desired.ts';
@@ -26,6 +26,11 @@ export interface FailedOperation {
   readonly errnoName: string;
   readonly message: string;
 }
+
+const WITHHELD = new PointsmanError(
+  'KERNEL_REFUSED',
+  'not sent, because something else at its address or port was refused',
+);
 
 interface ServiceFailures {
   readonly problems: readonly Problem[];
@@ -128,6 +133,17 @@ export class Failures {
         const error = refused.get(id);
         if (error !== undefined) this.noteRefusal(key, id, error);
       }
+    }
+  }
+
+  /** Members that were not sent because of what was refused to other Services of the step fail those that need them, too. */
+  noteWithheld(keys: readonly ServiceKey[], { withheldMembers }: StepOutcome, ledger: Ledger): void {
+    if (withheldMembers.length === 0) return;
+    const withheld = new Set(withheldMembers);
+    for (const key of keys) {
+      if (this.byService.has(key)) continue;
+      for (const id of referencedIds(ledger.effectiveOf(key)))
+        if (withheld.has(id)) this.noteRefusal(key, id, WITHHELD);
     }
   }
 }

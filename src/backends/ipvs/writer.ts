@@ -208,6 +208,7 @@ export class Writer {
     failures.noteStep(keys, outcome, ledger);
     this.noteBlocked(keys);
     this.noteShut(keys, shut);
+    failures.noteWithheld(keys, outcome, ledger);
     operations += outcome.operations;
     if (again.length > 0) operations += await this.writeStep(again, { before: writtenBy(delta, outcome) });
     if (options.isAfterGrowth !== true && (await this.rooms.makeAfter(outcome.failedMembers))) {
