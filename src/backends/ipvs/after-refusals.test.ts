@@ -151,6 +151,27 @@ describe('a start', () => {
   });
 });
 
+it('many Services that failed are read again in turns with everything else', async () => {
+  const kernel = new FakeIpvsKernel();
+  const { backend } = makeBackend(kernel);
+  const plans = Array.from({ length: 200 }, (_, i) =>
+    plan(`s${i}`, [{ address: `172.30.0.${i}`, endpoints: ['10.0.0.1'] }]),
+  );
+  refuse(kernel, 'NEW_SERVICE');
+  const { failed } = await backend.apply(change(plans, true));
+  kernel.faults.length = 0;
+  let reads = 0;
+  let mostReads = 0;
+  const read = kernel.service.bind(kernel);
+  kernel.service = (key) => {
+    mostReads = Math.max(mostReads, ++reads);
+    return read(key);
+  };
+  backend.configure({ ...SETTINGS, pace: async () => void (reads = 0) });
+  await backend.retry(failed);
+  expect([failed.length, mostReads]).toEqual([200, 16]);
+});
+
 it('settings that come while others are written are written, too', async () => {
   const kernel = new FakeIpvsKernel();
   const { backend } = makeBackend(kernel);

@@ -204,7 +204,7 @@ export class IpvsBackend implements Backend {
     const { failures, ledger } = this.table;
     const retried = [...new Set(keys)];
     let operations = await this.applySettings();
-    for (const key of retried) await this.reread(key);
+    await this.reread(retried);
     this.rules.forgetRefusals();
     this.writer.beginRetry();
     operations += await this.ensureRules(retried);
@@ -225,7 +225,7 @@ export class IpvsBackend implements Backend {
     const broken = new Set(keys.filter((key) => failures.has(key) && desired.has(key)));
     let operations = 0;
     if (broken.size > 0) {
-      for (const key of broken) await this.reread(key);
+      await this.reread(broken);
       for (const key of broken) failures.forget(key);
       operations += await this.writer.write([...broken], {
         isRepair: true,
@@ -389,8 +389,16 @@ export class IpvsBackend implements Backend {
     return this.table.ledger.withdraw(key);
   }
 
-  /** Reads what the kernel holds for one Service: what is there and not known as ours is somebody else's. */
-  private async reread(key: ServiceKey): Promise<void> {
+  /** Reads what the kernel holds for these Services: what is there and not known as ours is somebody else's. */
+  private async reread(keys: Iterable<ServiceKey>): Promise<void> {
+    let read = 0;
+    for (const key of keys) {
+      await this.rereadOne(key);
+      if (++read % SERVICES_PER_PACE === 0) await this.settings.pace();
+    }
+  }
+
+  private async rereadOne(key: ServiceKey): Promise<void> {
     const { applied, desired, foreign, ledger, lingering } = this.table;
     const known = [...(desired.get(key)?.virtualServers ?? []), ...ledger.effectiveOf(key).virtualServers];
     for (const [id, service] of new Map(known.map((each) => [each.id, each.service]))) {

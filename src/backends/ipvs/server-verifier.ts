@@ -53,8 +53,12 @@ export class ServerVerifier {
       await this.repairVirtualServers(suspects);
       yield;
     }
-    for (const [id, service] of foreign)
-      if (!others.has(id) && this.parts.port.service(service) === undefined) foreign.delete(id);
+    let read = 0;
+    for (const [id, service] of foreign) {
+      if (others.has(id)) continue;
+      if (this.parts.port.service(service) === undefined) foreign.delete(id);
+      if (++read % SERVERS_PER_SLICE === 0) yield;
+    }
     // A listing may miss what is there; what was changed since is a new object and is asked for singly, too.
     const missing = [...applied.values()].filter((known) => !seen.has(known)).map(({ service }) => service);
     for (let at = 0; at < missing.length; at += SERVERS_PER_SLICE) {

@@ -89,6 +89,22 @@ describe('virtual servers of others', () => {
     expect(backend.foreignVirtualServers()).toEqual([]);
   });
 
+  it('that vanish all at once are asked for in many slices', async () => {
+    const { kernel, backend } = await verified([WEB]);
+    const foreign = Array.from({ length: 200 }, (_, i) => foreignService(`192.0.2.${i}`, 17, 53));
+    await kernel.applyIpvs(foreign.map((service) => ({ op: 'NEW_SERVICE', service })));
+    await compare(backend);
+    await kernel.applyIpvs(foreign.map((service) => ({ op: 'DEL_SERVICE', service })));
+    let reads = 0;
+    kernel.service = () => void reads++;
+    let mostReads = 0;
+    for (let isLast = false; !isLast; reads = 0) {
+      isLast = await backend.verifier.checkSlice();
+      mostReads = Math.max(mostReads, reads);
+    }
+    expect([mostReads, backend.foreignVirtualServers()]).toEqual([32, []]);
+  });
+
   it('keep a new Service from their key once they are learned, without a single write at it', async () => {
     const { kernel, backend } = await verified([OTHER]);
     await kernel.applyIpvs([{ op: 'NEW_SERVICE', service: foreignService(VIP, 6, 80) }]);
