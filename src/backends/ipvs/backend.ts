@@ -19,6 +19,7 @@ import type { DesiredVirtualServer } from './desired.ts';
 import { Drainer, type CutConnections } from './drainer.ts';
 import type { Drains } from './drains.ts';
 import type { FailedOperation } from './failures.ts';
+import { Handovers } from './handovers.ts';
 import { strandedHolders } from './lingering.ts';
 import { isAddressService } from './observe.ts';
 import type { IpvsKernelPort } from './port.ts';
@@ -36,6 +37,9 @@ import { SERVICES_PER_PACE, Writer } from './writer.ts';
 const DEFAULT_NODE_PORTS = { first: 30_000, last: 32_767 };
 /** The name of the connection timeouts among the failures. */
 const TIMEOUTS = 'connection timeouts';
+
+/** Services to write in order; those of one group in one step. */
+type Groups = readonly (readonly ServiceKey[])[];
 
 export interface IpvsBackendOptions {
   /** Hears of each thing that verification put right, once. */
@@ -158,9 +162,10 @@ export class IpvsBackend implements Backend {
     let operations = await this.applySettings();
     if (this.adoption !== null) operations += await this.adoption.createContainers();
     const { critical, others } = await this.render(change);
-    operations += await this.ensureRules([...critical, ...others]);
+    operations += await this.ensureRules([...critical, ...others].flat());
     // Apart, so that they are complete before anything else begins.
-    for (const keys of [critical, others, stranded]) operations += await this.write(keys);
+    for (const groups of [critical, others, stranded.map((key) => [key])])
+      operations += await this.write(groups);
     if (change.isComplete && this.adoption !== null) {
       const { adoption } = this;
       this.adoption = null;
@@ -220,20 +225,23 @@ export class IpvsBackend implements Backend {
   }
 
   /** Services that failed are read again first, as at a retry: what is remembered of them is not what the kernel has. */
-  private async write(keys: readonly ServiceKey[]): Promise<number> {
+  private async write(groups: Groups): Promise<number> {
     const { desired, failures, ledger } = this.table;
-    const broken = new Set(keys.filter((key) => failures.has(key) && desired.has(key)));
+    const isBroken = (key: ServiceKey): boolean => failures.has(key) && desired.has(key);
+    const broken = new Set(groups.filter((group) => group.some(isBroken)));
     let operations = 0;
     if (broken.size > 0) {
-      await this.reread(broken);
-      for (const key of broken) failures.forget(key);
-      operations += await this.writer.write([...broken], {
-        isRepair: true,
+      const keys = [...broken].flat();
+      await this.reread(keys);
+      for (const key of keys) failures.forget(key);
+      operations += await this.writer.write(keys, {
+        ...{ isRepair: true, joined: joinedOf([...broken]) },
         unwanted: failures.leftovers.take(ledger),
       });
     }
-    const sound = broken.size === 0 ? keys : keys.filter((key) => !broken.has(key));
-    return operations + (await this.writer.write(sound, { present: this.adoption?.state ?? null }));
+    const sound = broken.size === 0 ? groups : groups.filter((group) => !broken.has(group));
+    const present = this.adoption?.state ?? null;
+    return operations + (await this.writer.write(sound.flat(), { present, joined: joinedOf(sound) }));
   }
 
   private async bindOrphans(): Promise<void> {
@@ -331,10 +339,11 @@ export class IpvsBackend implements Backend {
     return [...this.table.foreign.keys()].sort();
   }
 
-  /** Renders what changed and settles who owns what; returns the Services to write, in order: the critical ones before all others. */
-  private async render(
-    change: PlanChange,
-  ): Promise<{ readonly critical: readonly ServiceKey[]; readonly others: readonly ServiceKey[] }> {
+  /**
+   * Renders what changed and settles who owns what; returns the Services to write, in order and in groups that are written in one step: the
+   * critical ones before all others.
+   */
+  private async render(change: PlanChange): Promise<{ readonly critical: Groups; readonly others: Groups }> {
     const critical: ServiceKey[] = [];
     const present: ServiceKey[] = [];
     const gone: ServiceKey[] = [];
@@ -344,8 +353,7 @@ export class IpvsBackend implements Backend {
       const others = plan === null ? this.withdraw(key) : this.claim(plan, change.node);
       for (const other of others) neighbours.add(other);
       const list = plan === null ? gone : plan.isCritical ? critical : present;
-      // Before whoever takes its virtual servers over, and in the same step: what they need goes from one to the other.
-      list.push(...this.holdersOf(key), key);
+      list.push(key);
       if (++rendered % SERVICES_PER_PACE === 0) await this.settings.pace();
     }
     for (const key of change.isComplete ? this.unmentioned(change) : []) {
@@ -354,20 +362,16 @@ export class IpvsBackend implements Backend {
     }
     for (const key of gone) neighbours.delete(key);
     const affected = [...neighbours].filter((key) => !change.services.has(key));
-    // Gone ones last: what another Service takes over is changed in place instead of deleted and made again.
-    return { critical, others: present.concat(affected, gone) };
-  }
-
-  /** Services that had virtual servers that this one wants by now and that still linger for their connections. */
-  private holdersOf(key: ServiceKey): ServiceKey[] {
-    const { desired, lingering } = this.table;
-    if (lingering.size === 0) return [];
-    const holders = new Set<ServiceKey>();
-    for (const { id } of desired.get(key)?.virtualServers ?? []) {
-      const holder = lingering.get(id);
-      if (holder !== undefined && holder !== key) holders.add(holder);
+    // Gone ones last: what another Service needs, too, stays.
+    const others = present.concat(affected, gone);
+    const handovers = new Handovers(this.table);
+    for (const keys of [critical, others]) {
+      for (const key of keys) {
+        handovers.note(key);
+        if (++rendered % SERVICES_PER_PACE === 0) await this.settings.pace();
+      }
     }
-    return [...holders];
+    return { critical: handovers.groups(critical), others: handovers.groups(others) };
   }
 
   /** Services of which a complete change says nothing; also what an apply that ended with an error had withdrawn only here. */
@@ -421,4 +425,11 @@ export class IpvsBackend implements Backend {
     const filled = this.adoption?.filledSets() ?? [];
     return this.rules.ensure(keys, { node: this.node, masqueradeMark, filled: [...filled] });
   }
+}
+
+/** The Services of groups that are not the first of theirs. */
+function joinedOf(groups: Groups): ReadonlySet<ServiceKey> {
+  const joined = new Set<ServiceKey>();
+  for (const group of groups) for (let at = 1; at < group.length; at++) joined.add(group[at] as ServiceKey);
+  return joined;
 }

@@ -52,6 +52,8 @@ interface WriteOptions {
   readonly present?: PresentState | null;
   readonly isRepair?: boolean;
   readonly unwanted?: Unwanted | undefined;
+  /** Those of the Services that must be written in one step with the one before them. */
+  readonly joined?: ReadonlySet<ServiceKey>;
 }
 
 interface StepOptions extends WriteOptions {
@@ -122,13 +124,11 @@ export class Writer {
     if (unwanted !== null) failures.settleNode(UNWANTED);
     for (let at = 0; at < keys.length;) {
       const step: ServiceKey[] = [];
-      for (
-        let weight = 0;
-        at < keys.length && step.length < STEP_SERVICES && weight < STEP_REAL_SERVERS;
-        at++
-      ) {
+      for (let weight = 0; at < keys.length; at++) {
         const key = keys[at];
         if (key === undefined) break;
+        const isFull = step.length >= STEP_SERVICES || weight >= STEP_REAL_SERVERS;
+        if (isFull && options.joined?.has(key) !== true) break;
         step.push(key);
         for (const { realServers } of desired.get(key)?.virtualServers ?? []) weight += realServers.length;
       }
