@@ -33,6 +33,23 @@ describe('the first apply', () => {
     ).toEqual([...[expect.stringMatching(/^SET_CONFIG/)], ...containers]);
   });
 
+  it('keeps no servers of its own beside those of the plan where both are the same', async () => {
+    const dns = plan('dns', [
+      { address: '172.30.0.53', protocol: 'UDP', endpoints: ['10.0.0.1', '10.0.0.2'] },
+    ]);
+    const { kernel } = await started(dns);
+    const told: unknown[] = [];
+    const backend = new IpvsBackend(kernel, NODE.families, SETTINGS, {
+      onFlowChange: ({ realServers }) => told.push(realServers),
+    });
+    await backend.apply(change([dns], true));
+    expect(told).toHaveLength(1);
+    expect(told[0]).toBe(backend.virtualServersOf(dns.key)[0]?.realServers);
+    // Saying the same again is no change.
+    await backend.apply(change([dns]));
+    expect([told.length, kernel.writes]).toEqual([1, []]);
+  });
+
   it('makes only what is missing, and can be repeated when it failed', async () => {
     const { kernel, backend } = makeBackend();
     kernel.faults.push({

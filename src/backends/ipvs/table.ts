@@ -29,6 +29,11 @@ export class AppliedVirtualServers extends Map<string, AppliedVirtualServer> {
     return super.delete(id);
   }
 
+  /** Nothing changed in the kernel; `virtualServer` says the same of it in objects of the plan, so that memory holds them once. */
+  restate(id: string, virtualServer: AppliedVirtualServer): void {
+    super.set(id, virtualServer);
+  }
+
   private touch(id: string, service: AppliedVirtualServer['service']): void {
     if (service.protocol === PROTOCOL_NUMBER.UDP) this.touched.set(id, service);
   }

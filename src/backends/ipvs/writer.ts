@@ -166,8 +166,10 @@ export class Writer {
       for (const virtualServer of next?.virtualServers ?? []) {
         wanted.push(virtualServer);
         const diff = this.diff(virtualServer);
-        if (isEmptyDiff(diff)) this.followDrains(key, virtualServer, diff);
-        else changed.set(virtualServer.id, diff);
+        if (isEmptyDiff(diff)) {
+          applied.restate(virtualServer.id, diff.result);
+          this.followDrains(key, virtualServer, diff);
+        } else changed.set(virtualServer.id, diff);
         if (this.refusedMembers.size > 0)
           for (const member of virtualServer.members)
             if (this.refusedMembers.has(member.id)) delta.addMembers.set(member.id, member);
