@@ -59,6 +59,21 @@ it('gives the same list until it changes, so that unchanged rules are known by a
   expect(closed.list('IPv4')).toEqual([]);
 });
 
+it('lists those that are about to come too, each once, and the same list when it knows all of them', () => {
+  const closed = new ClosedToNode();
+  closed.acquire(service('198.51.100.9'));
+  const coming = ['198.51.100.10', '198.51.100.9', '198.51.100.8', '198.51.100.8', '2001:db8::9'];
+  expect(
+    show(
+      closed.listWith(
+        'IPv4',
+        coming.map((text) => service(text)),
+      ),
+    ),
+  ).toEqual(['198.51.100.8 6 80', '198.51.100.9 6 80', '198.51.100.10 6 80']);
+  expect(closed.listWith('IPv4', [service('198.51.100.9')])).toBe(closed.list('IPv4'));
+});
+
 it('sorts in place', () => {
   const services = [service('198.51.100.10'), service('198.51.100.9')];
   expect(sortServices(services)).toBe(services);

@@ -35,6 +35,17 @@ export class ClosedToNode {
     this.lists.set(family, list);
     return list;
   }
+
+  /** The same with those that are about to come; the same object as `list` when all of them are in it. Costs what comes, unless it is new. */
+  listWith(family: Family, coming: readonly AddressService[]): readonly AddressService[] {
+    const list = this.list(family);
+    const more = new Map<string, AddressService>();
+    for (const service of coming) {
+      const id = formatServiceKey(service);
+      if (service.family === family && !this.byId.has(id)) more.set(id, service);
+    }
+    return more.size === 0 ? list : sortServices([...list, ...more.values()]);
+  }
 }
 
 /** By address, protocol and port. */

@@ -189,12 +189,12 @@ describe('what the ledger counts', () => {
     const ledger = new Ledger();
     const closed = { ...virtualServer(80), isClosedToNode: true };
     settle(ledger, service('a', closed));
-    const list = ledger.closedToNode('IPv4');
+    const list = ledger.closedToNode('IPv4', []);
     expect(list.map(({ port }) => port)).toEqual([80]);
     settle(ledger, service('a', closed, virtualServer(81)));
-    expect(ledger.closedToNode('IPv4')).toBe(list);
+    expect(ledger.closedToNode('IPv4', [])).toBe(list);
     settle(ledger, service('a', virtualServer(80)));
-    expect(ledger.closedToNode('IPv4')).toEqual([]);
+    expect(ledger.closedToNode('IPv4', [])).toEqual([]);
   });
 
   it('equals what the deltas of any sequence of steps add up to', () => {

@@ -135,9 +135,12 @@ export class Ledger {
     return new Set(SET_NAMES.filter((set) => this.setSize(set, family) > 0));
   }
 
-  /** The virtual servers of a family that processes of this node are kept from, sorted; the same object until they change. */
-  closedToNode(family: Family): readonly AddressService[] {
-    return this.closed.list(family);
+  /**
+   * The virtual servers of a family that processes of this node are kept from, with those that are about to come, sorted; the same object until
+   * they change.
+   */
+  closedToNode(family: Family, coming: readonly AddressService[]): readonly AddressService[] {
+    return this.closed.listWith(family, coming);
   }
 
   hasMember(id: string): boolean {

@@ -8,7 +8,6 @@ import { PointsmanError } from '../../model/errors.ts';
 import type { Family } from '../../model/ip.ts';
 import type { ServiceKey } from '../../model/names.ts';
 import type { NodeOptions } from '../../plan/plan.ts';
-import { sortServices } from './closed-to-node.ts';
 import type { AddressService, DesiredMember } from './desired.ts';
 import type { IpvsKernelPort } from './port.ts';
 import { Rules, type WantedRules } from './rules.ts';
@@ -120,19 +119,7 @@ export class RuleKeeper {
       for (const member of members) if (member.family === family) nonEmpty.add(member.set);
     for (const set of kept.setsOf(family)) nonEmpty.add(set);
     const { masqueradeAll, localDetector } = node;
-    const closedToNode = withComing(ledger.closedToNode(family), coming);
+    const closedToNode = ledger.closedToNode(family, coming);
     return { options: { masqueradeMark, masqueradeAll, localDetector, closedToNode }, nonEmpty };
   }
-}
-
-/** Both, sorted; the same object as `closed` when nothing comes that is not in it. */
-function withComing(
-  closed: readonly AddressService[],
-  coming: readonly AddressService[],
-): readonly AddressService[] {
-  if (coming.length === 0) return closed;
-  const idOf = ({ address, protocol, port }: AddressService): string => `${address} ${protocol} ${port}`;
-  const known = new Set(closed.map(idOf));
-  const more = coming.filter((each) => !known.has(idOf(each)));
-  return more.length === 0 ? closed : sortServices([...closed, ...more]);
 }
