@@ -342,7 +342,8 @@ export class FakeIpvsKernel implements IpvsKernelPort {
     for (const address of addresses) {
       const write = `${verb} ${address}`;
       this.writes.push(write);
-      const errno = this.refuse(write) ?? (this.addresses === null ? 'ENODEV' : undefined);
+      const isRefused = verb === 'BIND' && this.addresses === null;
+      const errno = this.refuse(write) ?? (isRefused ? 'ENODEV' : undefined);
       if (errno === undefined) {
         change(address);
         this.onWrite();

@@ -1,4 +1,5 @@
-// In the guest: the reads that verification makes, on a kernel with IPVS and with legacy iptables. Prints one JSON object.
+// In the guest: the reads that verification makes, on a kernel with IPVS and with legacy iptables, and the port where something is missing. Prints one
+// JSON object.
 
 import { execFileSync } from 'node:child_process';
 import { createSocket } from 'node:dgram';
@@ -188,6 +189,22 @@ async function port(): Promise<unknown> {
   };
 }
 
+/** What is not there: iptables at the start, the link later. */
+async function missing(): Promise<unknown> {
+  const before = descriptors();
+  shell('mount -t tmpfs tmpfs /usr/sbin');
+  const refusal = await KernelPort.open(['IPv4']).then(
+    () => null,
+    ({ code }: { code?: unknown }) => code,
+  );
+  shell('umount /usr/sbin');
+  const kernel = await KernelPort.open(['IPv4']);
+  const failures = await kernel.unbind([ip('10.96.0.1')]);
+  const boundAddresses = await kernel.boundAddresses();
+  kernel.close();
+  return { refusal, failures, boundAddresses, descriptors: descriptors() - before };
+}
+
 function nft(): unknown {
   const fingerprint = openNftFingerprint();
   const text = fingerprint.read();
@@ -196,5 +213,8 @@ function nft(): unknown {
 }
 
 process.stdout.write(
-  JSON.stringify({ pieces: await pieces(), legacy: await legacy(), port: await port(), nft: nft() }),
+  JSON.stringify({
+    ...{ pieces: await pieces(), legacy: await legacy(), port: await port() },
+    ...{ missing: await missing(), nft: nft() },
+  }),
 );

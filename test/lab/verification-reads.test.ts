@@ -73,6 +73,13 @@ describe.skipIf(reason !== null)(
       });
     });
 
+    it('goes with a port that keeps nothing open where iptables is missing, and makes no link to take addresses off it', () => {
+      expect(seen.missing).toEqual({
+        ...{ refusal: 'MISSING_TOOL', failures: [], boundAddresses: null },
+        descriptors: 0,
+      });
+    });
+
     it('has a generation of nf_tables too', () => {
       expect(seen.nft).toMatch(/^generation \d+$/);
     });

@@ -247,6 +247,7 @@ describe('a counted port', () => {
     const kernel = new FakeIpvsKernel();
     await kernel.createSet('KUBE-CLUSTER-IP', 'IPv4');
     kernel.faults.push({ matches: (write) => write.startsWith('ADD'), errno: 'ENOMEM', times: 2 });
+    kernel.faults.push({ matches: (write) => write.startsWith('UNBIND'), errno: 'ENOMEM', times: 3 });
     const port = new CountedPort(kernel);
     await port.addMembers([change]);
     await port.bind(addresses);
@@ -254,7 +255,7 @@ describe('a counted port', () => {
     expect(port.failures()).toEqual([
       { operation: 'member_add', errno: 'ENOMEM', count: 2 },
       { operation: 'address_add', errno: 'ENODEV', count: 3 },
-      { operation: 'address_delete', errno: 'ENODEV', count: 3 },
+      { operation: 'address_delete', errno: 'ENOMEM', count: 3 },
     ]);
   });
 

@@ -58,15 +58,21 @@ export class KernelPort implements IpvsKernelPort {
    * MISSING_PRIVILEGE, KERNEL_REFUSED. Changes nothing but the modules that the kernel loads.
    */
   static async open(families: readonly Family[], options: KernelPortOptions = {}): Promise<KernelPort> {
-    const ipvs = IpvsClient.open(undefined, options.batchBytes);
+    const opened: { close(): void }[] = [];
+    const keep = <Client extends { close(): void }>(client: Client): Client => {
+      opened.push(client);
+      return client;
+    };
     try {
+      const ipvs = keep(IpvsClient.open(undefined, options.batchBytes));
       ipvs.info();
-      const sets = IpsetClient.open();
+      const sets = keep(IpsetClient.open());
+      const links = keep(RtnetlinkClient.open());
       const tools = new Map<Family, Iptables>();
       for (const family of families) tools.set(family, await Iptables.open(family));
-      return new KernelPort(ipvs, sets, RtnetlinkClient.open(), tools);
+      return new KernelPort(ipvs, sets, links, tools);
     } catch (error) {
-      ipvs.close();
+      for (const client of opened) client.close();
       throw error;
     }
   }
@@ -195,10 +201,11 @@ export class KernelPort implements IpvsKernelPort {
   }
 
   async unbind(addresses: readonly IpAddress[]): Promise<readonly AddressFailure[]> {
-    return this.links.deleteAddresses(this.serviceLink(), addresses);
+    const found = this.links.link(SERVICE_LINK);
+    return found === null ? [] : this.links.deleteAddresses(found.index, addresses);
   }
 
-  /** The link's index, asked for each time: somebody may have deleted it and made it anew. */
+  /** The index of the link, which is made when it is missing; asked for each time: somebody may have deleted it and made it anew. */
   private serviceLink(): number {
     const found = this.links.link(SERVICE_LINK);
     if (found !== null) return found.index;

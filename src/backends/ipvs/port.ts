@@ -115,6 +115,7 @@ export interface IpvsKernelPort {
   createLink(): Promise<void>;
   /** Puts addresses on kube-ipvs0, with /32 or /128. */
   bind(addresses: readonly IpAddress[]): Promise<BindOutcome>;
+  /** Takes addresses off kube-ipvs0. What is not there, the link included, counts as taken off. */
   unbind(addresses: readonly IpAddress[]): Promise<readonly AddressFailure[]>;
   /** One atomic iptables-restore --noflush of `text`. */
   restoreRules(family: Family, text: string): Promise<void>;
