@@ -4,13 +4,6 @@ import type { ServiceKey } from '../model/names.ts';
 import type { Problem } from '../model/problem.ts';
 import type { NodeOptions, ServicePlan } from '../plan/plan.ts';
 
-/** Whether this kernel can do it, and if not, what is missing and what would help. */
-export interface Capability {
-  readonly isUsable: boolean;
-  /** One line each, with the remedy. Empty when usable. */
-  readonly missing: readonly string[];
-}
-
 /** A step from one plan to the next: only what changed. */
 export interface PlanChange {
   readonly node: NodeOptions;
@@ -34,7 +27,6 @@ export interface ApplyReport {
 }
 
 export interface Backend {
-  probe(): Promise<Capability>;
   /** Brings the kernel to the changed plan. Failures of single objects are in the report and in `problems`; throws only when nothing can go on. */
   apply(change: PlanChange): Promise<ApplyReport>;
   /** Reads again what the kernel holds for these Services and repairs it. */

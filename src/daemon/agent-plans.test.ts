@@ -46,7 +46,6 @@ it('hands over plans for one node at a time, also when it changes while they are
   const other: NodeOptions = { ...NODE, scheduler: 'sh' };
   const handed: string[] = [];
   const backend: Backend = {
-    probe: () => Promise.resolve({ isUsable: true, missing: [] }),
     apply: ({ node, services }) => {
       for (const [key, plan] of services)
         handed.push(`${key} ${plan?.virtualServers[0]?.scheduler} for ${node.scheduler}`);

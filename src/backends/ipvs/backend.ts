@@ -12,7 +12,7 @@ import type { Family } from '../../model/ip.ts';
 import type { ServiceKey } from '../../model/names.ts';
 import type { Problem } from '../../model/problem.ts';
 import type { NodeOptions, ServicePlan } from '../../plan/plan.ts';
-import type { ApplyReport, Backend, Capability, PlanChange } from '../backend.ts';
+import type { ApplyReport, Backend, PlanChange } from '../backend.ts';
 import type { FlowChange } from '../stale-flows.ts';
 import { Adoption } from './adoption.ts';
 import type { DesiredVirtualServer } from './desired.ts';
@@ -100,7 +100,7 @@ export class IpvsBackend implements Backend {
       families,
       table: this.table,
       writer: this.writer,
-      rules: this.rules.rules,
+      rules: this.rules,
       pace: () => this.settings.pace(),
       onRepair: options.onRepair ?? (() => {}),
     });
@@ -111,18 +111,6 @@ export class IpvsBackend implements Backend {
     this.settings = settings;
     this.areSwitchesDue = true;
     this.areTimeoutsDue = true;
-  }
-
-  async probe(): Promise<Capability> {
-    const missing: string[] = [];
-    try {
-      await this.port.services();
-      for (const family of this.families) await this.port.setMembers('KUBE-CLUSTER-IP', family);
-    } catch (error) {
-      if (!(error instanceof PointsmanError)) throw error;
-      missing.push(error.message);
-    }
-    return { isUsable: missing.length === 0, missing };
   }
 
   async apply(change: PlanChange): Promise<ApplyReport> {

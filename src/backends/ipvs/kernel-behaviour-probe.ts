@@ -1,5 +1,6 @@
 // Finds out what the running kernel does where IPVS kernels differ, by real connections over loopback in a scratch network namespace:
-// the node's own table, addresses and switches see nothing of it. Blocks the thread, about a second at the very most.
+// the node's own table, addresses and switches see nothing of it. Blocks the thread: its waits for connections add up to 2.5 s at the very most, on a
+// machine that hardly answers.
 // Source: net/netfilter/ipvs/ip_vs_core.c (ip_vs_in), Documentation/networking/ipvs-sysctl.rst; seen on Linux 6.1 in the lab.
 
 import { readFileSync } from 'node:fs';

@@ -26,7 +26,7 @@ export interface RuleFacts {
 const NOBODY: readonly AddressService[] = Object.freeze([]);
 
 export class RuleKeeper {
-  readonly rules: ReadonlyMap<Family, Rules>;
+  private readonly rules: ReadonlyMap<Family, Rules>;
   private readonly table: Table;
   private readonly writer: Writer;
   /** By family, for which virtual servers those rules were refused last: not to be tried again at each change. */
@@ -59,17 +59,41 @@ export class RuleKeeper {
     let written = 0;
     for (const [family, rules] of this.rules) {
       const { options, nonEmpty } = this.wanted(family, keys, facts);
-      try {
-        if (await this.ensureFamily(family, rules, options, nonEmpty)) written++;
-        this.writer.familiesWithoutRules.delete(family);
-        this.table.failures.settleNode(`rules ${family}`);
-      } catch (error) {
-        if (!(error instanceof PointsmanError)) throw error;
-        this.writer.familiesWithoutRules.add(family);
-        this.table.failures.noteNode(`rules ${family}`, error);
-      }
+      if (await this.settle(family, () => this.ensureFamily(family, rules, options, nonEmpty))) written++;
     }
     return written;
+  }
+
+  /** True when somebody may have changed the rules of a family; see Rules. */
+  mayHaveChanged(family: Family): boolean {
+    return this.rules.get(family)?.mayHaveChanged() === true;
+  }
+
+  /** Reads the rules of a family again and puts right what somebody changed; returns the restored text, '' when nothing was changed or it was refused. */
+  async recheck(family: Family): Promise<string> {
+    const rules = this.rules.get(family);
+    if (rules === undefined) return '';
+    // What could not be restored before was not changed by somebody else.
+    const { isInPlace } = rules;
+    const text = await this.settle(family, () => rules.recheck());
+    return isInPlace ? (text ?? '') : '';
+  }
+
+  /** What is refused is null and counts as a failure of the node, and nothing new opens in the family, until `bring` goes through. */
+  private async settle<Result>(family: Family, bring: () => Promise<Result>): Promise<Result | null> {
+    const { failures } = this.table;
+    const object = rulesObject(family);
+    try {
+      const result = await bring();
+      this.writer.familiesWithoutRules.delete(family);
+      failures.settleNode(object);
+      return result;
+    } catch (error) {
+      if (!(error instanceof PointsmanError)) throw error;
+      this.writer.familiesWithoutRules.add(family);
+      failures.noteNode(object, error);
+      return null;
+    }
   }
 
   private async ensureFamily(
@@ -122,4 +146,9 @@ export class RuleKeeper {
     const closedToNode = ledger.closedToNode(family, coming);
     return { options: { masqueradeMark, masqueradeAll, localDetector, closedToNode }, nonEmpty };
   }
+}
+
+/** The name of the rules of a family, among failures and repairs. */
+export function rulesObject(family: Family): string {
+  return `rules ${family}`;
 }

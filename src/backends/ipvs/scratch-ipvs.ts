@@ -19,7 +19,7 @@ import { openTransport } from '../../kernel/netlink-transport.ts';
 const TCP_NODELAY = 1;
 const BACKLOG = 8;
 /** Longer than any handshake on loopback takes on a busy machine, shorter than TCP's first retransmission of a SYN (1 s). */
-export const HANDSHAKE_MS = 300;
+const HANDSHAKE_MS = 300;
 const PAUSE_MS = 5;
 
 /** An IPVS table in this thread's namespace. */

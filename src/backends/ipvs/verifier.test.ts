@@ -264,14 +264,38 @@ describe('cheap checks', () => {
 });
 
 describe('rules', () => {
+  const NODE_PORT = plan('np', [{ nodePort: 30_081, endpoints: ['10.0.0.1'], protocol: 'UDP' }]);
+
   it('that could not be restored and are by a comparison were not changed by somebody else', async () => {
     const { kernel, backend } = await verified([WEB]);
     kernel.faults.push({ matches: (write) => write === 'RESTORE IPv4', errno: 'ENOMEM', times: 2 });
-    const nodePort = plan('np', [{ nodePort: 30_081, endpoints: ['10.0.0.1'], protocol: 'UDP' }]);
-    expect((await backend.apply(change([nodePort]))).nodeFailures).toEqual(['rules IPv4']);
+    expect((await backend.apply(change([NODE_PORT]))).nodeFailures).toEqual(['rules IPv4']);
     await compare(backend);
     expect(backend.currentReport().nodeFailures).toEqual([]);
     expect(repairsOf(backend)).toEqual([]);
+  });
+
+  it('that are in place by a comparison keep nothing shut any more', async () => {
+    const { kernel, backend } = await verified([WEB]);
+    kernel.faults.push({ matches: (write) => write === 'RESTORE IPv4', errno: 'ENOMEM', times: 2 });
+    const { failed } = await backend.apply(change([NODE_PORT]));
+    while (!(await backend.verifier.checkSlice()));
+    kernel.table.delete(ID);
+    while (!(await backend.verifier.checkSlice()));
+    expect([kernel.table.has(ID), backend.currentReport().failed]).toEqual([true, failed]);
+  });
+
+  it('that a comparison could not put right let nothing open until they are', async () => {
+    const { kernel, backend } = await verified([WEB]);
+    const wanted = kernel.dump();
+    kernel.changeRules(...KUBE_SERVICES, (chains) => chains.set('KUBE-MARK-MASQ', []));
+    kernel.faults.push({ matches: (write) => write === 'RESTORE IPv4', errno: 'ENOMEM', times: 1 });
+    await backend.verifier.checkContainers();
+    kernel.table.delete(ID);
+    await compare(backend);
+    expect([kernel.table.has(ID), backend.currentReport().failed]).toEqual([false, [WEB.key]]);
+    expect((await backend.retry([WEB.key])).failed).toEqual([]);
+    expect(kernel.dump()).toBe(wanted);
   });
 });
 

@@ -3,13 +3,12 @@
 // A listing may be seconds old and may miss what changed meanwhile: before anything is repaired, a single read confirms it.
 // Not touched: virtual servers, addresses and rules that are not ours.
 
-import { PointsmanError } from '../../model/errors.ts';
 import type { Family, IpAddress } from '../../model/ip.ts';
 import { FirstError } from './first-error.ts';
 import { AddressVerifier } from './address-verifier.ts';
 import type { IpvsKernelPort } from './port.ts';
 import { Repairs, type Repair } from './repairs.ts';
-import type { Rules } from './rules.ts';
+import { rulesObject, type RuleKeeper } from './rule-keeper.ts';
 import { ServerVerifier } from './server-verifier.ts';
 import { SetVerifier, setsToVerify } from './set-verifier.ts';
 import type { SwitchChange } from './switches.ts';
@@ -29,7 +28,7 @@ export interface VerifierParts {
   readonly port: IpvsKernelPort;
   readonly table: Table;
   readonly writer: Writer;
-  readonly rules: ReadonlyMap<Family, Rules>;
+  readonly rules: Pick<RuleKeeper, 'mayHaveChanged' | 'recheck'>;
   readonly families: readonly Family[];
   /** Puts right the switches that somebody changed, and returns those. */
   readonly checkSwitches: () => readonly SwitchChange[];
@@ -95,9 +94,9 @@ export class Verifier {
         this.repairs.note({ kind: 'switch', object: path, what: `was ${found}, not ${wanted}` });
     });
     await errors.collect(() => this.sets.checkSizes());
-    for (const [family, rules] of this.parts.rules)
+    for (const family of this.parts.families)
       await errors.collect(async () => {
-        if (rules.mayHaveChanged()) await this.recheckRules(family, rules);
+        if (this.parts.rules.mayHaveChanged(family)) await this.recheckRules(family);
       });
     errors.throw();
   }
@@ -154,24 +153,16 @@ export class Verifier {
     }
     await errors.collect(() => this.addresses.checkAll());
     yield;
-    for (const [family, rules] of this.parts.rules) {
-      await this.recheckRules(family, rules);
+    for (const family of this.parts.families) {
+      await this.recheckRules(family);
       yield;
     }
   }
 
-  private async recheckRules(family: Family, rules: Rules): Promise<void> {
-    const object = `rules ${family}`;
-    try {
-      // What could not be restored before was not changed by somebody else.
-      const { isInPlace } = rules;
-      const text = await rules.recheck();
-      this.parts.table.failures.settleNode(object);
-      if (text !== '' && isInPlace) this.repairs.note({ kind: 'rules', object, what: chainsText(text) });
-    } catch (error) {
-      if (!(error instanceof PointsmanError)) throw error;
-      this.parts.table.failures.noteNode(object, error);
-    }
+  private async recheckRules(family: Family): Promise<void> {
+    const text = await this.parts.rules.recheck(family);
+    if (text !== '')
+      this.repairs.note({ kind: 'rules', object: rulesObject(family), what: chainsText(text) });
   }
 }
 
