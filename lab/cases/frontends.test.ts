@@ -41,7 +41,7 @@ describe.skipIf(reason !== null)(
 
     beforeAll(async () => {
       const guest = await runInGuest(new URL('./frontends.ts', import.meta.url), [], {
-        timeoutMs: 240_000,
+        timeoutMs: 480_000,
         memoryMb: 1024,
       });
       const json = guest.files.get('result.json');

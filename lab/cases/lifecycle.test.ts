@@ -49,7 +49,7 @@ describe.skipIf(reason !== null)(
       if (json === undefined)
         throw new Error(`the cases did not finish (exit ${guest.exitCode}):\n${guest.stderr}`);
       results = JSON.parse(json.toString()) as Results;
-    }, 300_000);
+    }, 500_000);
 
     it('of two that start at once one runs; the other writes nothing and names it', () => {
       const { code, error, log } = results.loser;
@@ -111,8 +111,10 @@ describe.skipIf(reason !== null)(
     it('ends in bounded time when a sync hangs, and says what it waited for', () => {
       expect(results.late).toMatchObject({
         code: 1,
-        error:
-          'error: not stopped within 10 s: it still waits for the sync that runs; ended, forwarding stays as it is',
+        // A verification that has the hanging restore before it is named instead.
+        error: expect.stringMatching(
+          /^error: not stopped within 10 s: it still waits for the (sync|verification) that runs; ended, forwarding stays as it is$/,
+        ),
       });
       expect(results.late.tookMs).toBeGreaterThan(9_900);
       expect(results.late.tookMs).toBeLessThan(20_000);
