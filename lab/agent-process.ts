@@ -41,9 +41,22 @@ export interface StatusView {
     readonly virtualServers: readonly {
       readonly address: string;
       readonly scheduler: string;
-      readonly realServers: readonly { readonly address: string }[];
+      readonly realServers: readonly {
+        readonly address: string;
+        readonly weight: number;
+        readonly state: 'serving' | 'draining' | 'missing' | 'extra';
+      }[];
     }[];
   }[];
+  readonly draining: {
+    readonly servers: readonly {
+      readonly virtualServer: string;
+      readonly address: string;
+      readonly activeConnections: number;
+      readonly inactiveConnections: number;
+    }[];
+    readonly ended: Readonly<Record<'drained' | 'deadline' | 'returned' | 'gone', number>>;
+  };
   readonly foreignVirtualServers: readonly string[];
   readonly repairs: { readonly total: number };
   readonly problems: readonly {

@@ -10,6 +10,7 @@ const NOT_STARTED: Attempt = {
   server: null,
   sourceAddress: null,
   sourcePort: null,
+  startedAtMs: 0,
   latencyMs: 0,
 };
 
@@ -74,9 +75,10 @@ export class TrafficClients {
     );
   }
 
-  /** Closes the group's connections; an unknown group is closed already. */
-  closeGroup(group: number): void {
+  /** Closes the group's connections, with `isAbort` those of TCP by RST; an unknown group is closed already. */
+  closeGroup(group: number, isAbort: boolean): void {
     for (const connection of this.#groups.get(group) ?? []) {
+      if (isAbort) connection.abort();
       connection.close();
       this.#running.delete(connection);
     }

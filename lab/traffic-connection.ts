@@ -13,7 +13,7 @@ import {
   recv,
   send,
 } from '../src/kernel/libc.ts';
-import { addressFamily, encodeSocketAddress } from './socket-address.ts';
+import { SOCKADDR_BYTES, addressFamily, encodeSocketAddress } from './socket-address.ts';
 import type { Attempt, ConnectOptions, Outcome } from './traffic-messages.ts';
 import { SocketError, WatchedSocket, openSocket, type BindTo } from './traffic-socket.ts';
 import {
@@ -92,6 +92,13 @@ export class ClientConnection {
     });
   }
 
+  /** Ends a TCP connection by RST; does nothing to others. Close the socket afterwards. */
+  abort(): void {
+    // connect(2): an address of family AF_UNSPEC dissolves the association, and TCP tells the other side at once.
+    if (this.#options.protocol === 'TCP' && this.#socket?.isOpen === true)
+      connect(this.#socket.fd, new Uint8Array(SOCKADDR_BYTES));
+  }
+
   /** Closes the socket; an attempt that waits, and every later question, ends as `outcome`. */
   close(outcome: Outcome = 'notStarted'): void {
     this.#end(outcome);
@@ -158,6 +165,7 @@ export class ClientConnection {
       server: answer?.server ?? null,
       sourceAddress: answer?.address ?? null,
       sourcePort: answer?.port ?? null,
+      startedAtMs: performance.timeOrigin + question.startedAtMs,
       latencyMs: performance.now() - question.startedAtMs,
     });
   }

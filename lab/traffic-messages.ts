@@ -69,6 +69,8 @@ export interface Attempt {
   readonly sourceAddress: string | null;
   /** The client's port as the server saw it. */
   readonly sourcePort: number | null;
+  /** When that was, in milliseconds since the epoch: comparable between threads. 0 when it did not start. */
+  readonly startedAtMs: number;
   /** From the socket's creation (echo: from the question) to the answer or the failure. */
   readonly latencyMs: number;
 }
@@ -84,7 +86,7 @@ export type TrafficRequest =
       readonly keepOpen: boolean;
     }
   | { readonly id: number; readonly op: 'echo'; readonly group: number; readonly options: EchoOptions }
-  | { readonly id: number; readonly op: 'closeGroup'; readonly group: number }
+  | { readonly id: number; readonly op: 'closeGroup'; readonly group: number; readonly isAbort: boolean }
   | { readonly id: number; readonly op: 'close' };
 
 /** Worker to main thread. `group` names the kept-open connections of a 'connect' with keepOpen. */

@@ -12,6 +12,7 @@ const answered = (server: string, latencyMs: number): Attempt => ({
   server,
   sourceAddress: '10.0.0.1',
   sourcePort: 1,
+  startedAtMs: 0,
   latencyMs,
 });
 const failed = (outcome: string): Attempt => ({
@@ -19,6 +20,7 @@ const failed = (outcome: string): Attempt => ({
   server: null,
   sourceAddress: null,
   sourcePort: null,
+  startedAtMs: 0,
   latencyMs: 9999,
 });
 

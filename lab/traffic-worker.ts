@@ -33,7 +33,7 @@ async function perform(
     case 'echo':
       return { attempts: await clients.echo(request.group, request.options) };
     case 'closeGroup':
-      clients.closeGroup(request.group);
+      clients.closeGroup(request.group, request.isAbort);
       return {};
     case 'close':
       break;

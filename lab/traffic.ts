@@ -101,7 +101,10 @@ export class Traffic {
         return summarize(echoed.attempts ?? []);
       },
       close: async () => {
-        await this.#call({ op: 'closeGroup', group });
+        await this.#call({ op: 'closeGroup', group, isAbort: false });
+      },
+      abort: async () => {
+        await this.#call({ op: 'closeGroup', group, isAbort: true });
       },
     };
   }
@@ -150,6 +153,8 @@ export interface OpenConnections {
   echo(options?: EchoOptions): Promise<TrafficReport>;
   /** Closes them. */
   close(): Promise<void>;
+  /** Closes them, those of TCP by RST: IPVS forgets such a connection after 10 s, one that ended orderly after 2 minutes. */
+  abort(): Promise<void>;
 }
 
 function checkConnectOptions(options: ConnectOptions, maxCount: number): void {

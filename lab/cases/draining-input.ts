@@ -1,0 +1,106 @@
+// Manifests of the cases about draining, kills and rolling restarts: dual-stack Services whose endpoints come, go and terminate while the agent
+// runs. Each Service is a file of its own, replaced by a rename, so that the agent never sees half of one.
+
+import { mkdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import type { Host } from '../topology.ts';
+import type { Protocol } from '../traffic.ts';
+
+/** Ports of every Service here. */
+export const PORT = { service: 80, target: 8080 } as const;
+
+/** A Service by its name and number; its addresses come from the number. */
+export interface CaseService {
+  readonly name: string;
+  /** 1 to 99. */
+  readonly number: number;
+  readonly protocols: readonly Protocol[];
+  readonly annotations?: Readonly<Record<string, string>>;
+  readonly sessionAffinity?: 'ClientIP';
+}
+
+/** Where a Service leads; a host is ready unless it stands in `terminating`. */
+export interface CaseEndpoints {
+  readonly ready: readonly Host[];
+  /** Still serving, on their way out. */
+  readonly terminating?: readonly Host[];
+}
+
+/** The cluster IPs of a Service. */
+export function addressesOf({ number }: Pick<CaseService, 'number'>): {
+  readonly ipv4: string;
+  readonly ipv6: string;
+} {
+  return { ipv4: `10.96.9.${number}`, ipv6: `fd96::9:${number}` };
+}
+
+/** Writes or replaces a Service and its endpoints in a folder of manifests. Returns when it was done, in milliseconds since the epoch. */
+export function writeService(folder: string, service: CaseService, endpoints: CaseEndpoints): number {
+  const items = [serviceObject(service), sliceObject(service, endpoints, 'IPv4')];
+  items.push(sliceObject(service, endpoints, 'IPv6'));
+  // Beside the folder: in it, the temporary file would be an event of its own.
+  const next = join(dirname(folder), `${service.name}.next`);
+  mkdirSync(folder, { recursive: true });
+  writeFileSync(next, JSON.stringify({ apiVersion: 'v1', kind: 'List', items }));
+  const atMs = performance.timeOrigin + performance.now();
+  renameSync(next, fileOf(folder, service));
+  return atMs;
+}
+
+/** Removes a Service and its endpoints; one that is not there is removed already. */
+export function removeService(folder: string, service: CaseService): void {
+  rmSync(fileOf(folder, service), { force: true });
+}
+
+function fileOf(folder: string, { name }: CaseService): string {
+  return join(folder, `${name}.json`);
+}
+
+function portName(protocol: Protocol): string {
+  return protocol.toLowerCase();
+}
+
+function serviceObject(service: CaseService): object {
+  const { name, protocols, annotations = {}, sessionAffinity = 'None' } = service;
+  const { ipv4, ipv6 } = addressesOf(service);
+  return {
+    apiVersion: 'v1',
+    kind: 'Service',
+    metadata: { name, namespace: 'default', annotations },
+    spec: {
+      clusterIP: ipv4,
+      clusterIPs: [ipv4, ipv6],
+      ipFamilies: ['IPv4', 'IPv6'],
+      ipFamilyPolicy: 'RequireDualStack',
+      sessionAffinity,
+      ports: protocols.map((protocol) => ({ name: portName(protocol), port: PORT.service, protocol })),
+    },
+  };
+}
+
+function sliceObject(
+  { name, protocols }: CaseService,
+  { ready, terminating = [] }: CaseEndpoints,
+  addressType: 'IPv4' | 'IPv6',
+): object {
+  const endpoint = (host: Host, isReady: boolean): object => ({
+    addresses: [addressType === 'IPv4' ? host.ipv4 : host.ipv6],
+    nodeName: host.name.startsWith('remote') ? 'node2' : 'node1',
+    conditions: { ready: isReady, serving: true, terminating: !isReady },
+  });
+  return {
+    apiVersion: 'discovery.k8s.io/v1',
+    kind: 'EndpointSlice',
+    metadata: {
+      name: `${name}-${addressType.toLowerCase()}`,
+      namespace: 'default',
+      labels: { 'kubernetes.io/service-name': name },
+    },
+    addressType,
+    ports: protocols.map((protocol) => ({ name: portName(protocol), port: PORT.target, protocol })),
+    endpoints: [
+      ...ready.map((host) => endpoint(host, true)),
+      ...terminating.map((host) => endpoint(host, false)),
+    ],
+  };
+}
