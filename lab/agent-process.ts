@@ -96,6 +96,16 @@ export class AgentProcess {
     throw new Error(`the agent did not reach "${what}" within ${timeoutMs} ms; its log:\n${this.log}`);
   }
 
+  /** Resolves as soon as it has logged this; throws when it does not within the time. */
+  async logged(text: string, timeoutMs = 30_000): Promise<void> {
+    const deadline = Date.now() + timeoutMs;
+    while (!this.log.includes(text)) {
+      if (Date.now() > deadline || this.child.exitCode !== null)
+        throw new Error(`the agent did not log "${text}" within ${timeoutMs} ms; its log:\n${this.log}`);
+      await new Promise((resolve) => setTimeout(resolve, POLL_MS));
+    }
+  }
+
   /** Ends it and waits for its exit code. */
   async stop(signal: NodeJS.Signals = 'SIGTERM'): Promise<number | null> {
     if (this.child.exitCode !== null) return this.child.exitCode;

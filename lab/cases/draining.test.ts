@@ -70,7 +70,7 @@ describe.skipIf(missing !== null)(
 
     it('is deleted by itself when its connections have ended', () => {
       expect(results.tcpServersOfWeb).toHaveLength(3);
-      expect(results.tcpServersOfWeb).not.toContain('10.244.1.11:8080');
+      expect(results.tcpServersOfWeb).not.toContain('10.244.1.11:8001');
     });
 
     it('is cut when its time is up, which is logged; the connections to others go on', () => {
@@ -80,8 +80,8 @@ describe.skipIf(missing !== null)(
       }
       const cuts = results.log.split('\n').filter((line) => line.includes('Connections were cut'));
       expect(cuts.map((line) => /object="(.*?)" connections=1 /.exec(line)?.[1])).toEqual([
-        'TCP 10.96.9.2:80 -> 10.244.1.11:8080',
-        'TCP [fd96::9:2]:80 -> [fd00:10:244:1::11]:8080',
+        'TCP 10.96.9.2:80 -> 10.244.1.11:8002',
+        'TCP [fd96::9:2]:80 -> [fd00:10:244:1::11]:8002',
       ]);
     });
 

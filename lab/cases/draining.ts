@@ -7,7 +7,14 @@ import { join } from 'node:path';
 import { AgentProcess, tool, type StatusView } from '../agent-process.ts';
 import { createTopology, type Host } from '../topology.ts';
 import { Traffic, type ConnectOptions, type OpenConnections } from '../traffic.ts';
-import { addressesOf, PORT, removeService, writeService, type CaseService } from './draining-input.ts';
+import {
+  addressesOf,
+  PORT,
+  removeService,
+  serversOf,
+  writeService,
+  type CaseService,
+} from './draining-input.ts';
 
 const FOLDER = '/run/draining';
 const MANIFESTS = join(FOLDER, 'manifests');
@@ -52,11 +59,7 @@ const all = [...net.pods, ...net.remotePods];
 // pod1 leaves.
 const staying = all.slice(1);
 const traffic = new Traffic();
-await traffic.serve(
-  (['TCP', 'SCTP', 'UDP'] as const).flatMap((protocol) =>
-    all.map((at) => ({ at, name: at.name, protocol, port: PORT.target })),
-  ),
-);
+await traffic.serve(serversOf(Object.values(SERVICES), all));
 const agent = new AgentProcess(ARGS);
 for (const service of Object.values(SERVICES)) writeService(MANIFESTS, service, { ready: all });
 
@@ -64,7 +67,7 @@ for (const service of Object.values(SERVICES)) writeService(MANIFESTS, service, 
 function waysTo(service: CaseService): Pick<ConnectOptions, 'from' | 'address' | 'port' | 'protocol'>[] {
   return service.protocols.flatMap((protocol) =>
     FAMILIES.map((family) => ({
-      ...{ from: client, port: PORT.service, protocol },
+      ...{ from: client, port: PORT, protocol },
       address: addressesOf(service)[family],
     })),
   );

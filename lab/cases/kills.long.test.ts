@@ -1,31 +1,19 @@
 import { expect, it } from 'vitest';
-import type { CommandResult } from '../agent-process.ts';
-import { ipvsKernel, runInGuest } from '../boot.ts';
+import { ipvsKernel } from '../boot.ts';
+import { expectGood, runKills } from './kills-results.ts';
 
-const reason = ipvsKernel.probe();
-const changesOf = (plan: CommandResult): unknown[] =>
-  (JSON.parse(plan.stdout) as { changes: unknown[] }).changes;
+const missing = ipvsKernel.probe();
 
-it.skipIf(reason !== null)(
-  `ends in the right state after kills at any moment and after a soak of changes${reason === null ? '' : ` (skipped: ${reason})`}`,
+it.skipIf(missing !== null)(
+  `ends in the right state and keeps 504 connections through 200 kills and a soak of changes${missing === null ? '' : ` (skipped: ${missing})`}`,
   async () => {
-    const guest = await runInGuest(new URL('./kills.ts', import.meta.url), [], { timeoutMs: 400_000 });
-    const json = guest.files.get('result.json');
-    if (json === undefined)
-      throw new Error(`the cases did not finish (exit ${guest.exitCode}):\n${guest.stderr}`);
-    const results = JSON.parse(json.toString()) as {
-      once: CommandResult;
-      planAfterKills: CommandResult;
-      planAfterSoak: CommandResult;
-      soaked: number;
-      services: number;
-      virtualServers: number;
-    };
-    expect(results.once.code).toBe(0);
-    expect(changesOf(results.planAfterKills)).toEqual([]);
-    expect(changesOf(results.planAfterSoak)).toEqual([]);
-    // The foreign virtual server is there to the end.
-    expect(results.virtualServers).toBe(results.services + 1);
+    const results = await runKills(['long'], 2_700_000);
+    expect(results.killed).toEqual({ starting: 66, changing: 134 });
+    expect(results.connections).toBe(504);
+    expect(results.checks).toHaveLength(135);
+    for (const check of results.checks) expectGood(check);
+    expectGood(results.soak);
+    expect(results.upgrade.answered).toBe(results.upgrade.connections);
   },
-  420_000,
+  2_760_000,
 );

@@ -1,110 +1,282 @@
-// Long cases, run inside a guest: the agent is killed at any moment of its first sync and of changes, again and again; whatever it left, the
-// next start ends in the right state. Then a soak of changes while it runs. Results as JSON; assertions in kills.long.test.ts.
+// The agent is killed again and again, run inside a guest: at any moment of its start and of changes, with clients that stay connected, and
+// while it is down the facts change. After each start the kernel is compared with the facts. Then an upgrade, under steady new connections, and
+// with the argument "long" more of all, and a soak of changes. Results as JSON; assertions in kills.test.ts and kills.long.test.ts.
 
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { AgentProcess, pointsman, tool } from '../agent-process.ts';
+import { AgentProcess, pointsman, tool, type StatusView } from '../agent-process.ts';
+import { createTopology, type Host } from '../topology.ts';
+import { Traffic, type OpenConnections, type TrafficReport } from '../traffic.ts';
+import {
+  addressesOf,
+  PORT,
+  removeService,
+  serversOf,
+  targetPortOf,
+  writeService,
+  writeServices,
+  type CaseEntry,
+  type CaseService,
+} from './draining-input.ts';
+
+const isLong = process.argv[2] === 'long';
+const KILLS = isLong ? 200 : 12;
+/** Of each protocol and family to each of the three Services with clients. */
+const CONNECTIONS_PER_WAY = isLong ? 42 : 5;
+/** Others, without clients: they make syncs long enough to be killed in. */
+const OTHERS = isLong ? 100 : 20;
+const SOAK_CHANGES = isLong ? 60 : 0;
+/** Every so often a fresh plan is made and every connection is used; in any case after the last kill. */
+const THOROUGH_EVERY = isLong ? 10 : KILLS;
+const LIMIT_MS = 60_000;
 
 const FOLDER = '/run/kills';
 const MANIFESTS = join(FOLDER, 'manifests');
 const CONFIG = join(FOLDER, 'config.yaml');
 const ARGS = ['--manifests', MANIFESTS, '--config', CONFIG, '--hostname-override', 'node1'];
-const SERVICES = 600;
-const KILLS = 12;
-const SOAK_CHANGES = 60;
+const PROTOCOLS = ['TCP', 'SCTP'] as const;
+const STEADY: CaseService = { name: 'steady', number: 1, protocols: PROTOCOLS };
+const MOVING: CaseService = { name: 'moving', number: 2, protocols: PROTOCOLS };
+const DELETED: CaseService = { name: 'deleted', number: 3, protocols: PROTOCOLS };
+const FOREIGN = '192.0.2.77:80';
 
 /** A small linear congruential generator: the run is the same each time. */
 let seed = 20261121;
 const random = (below: number): number => {
-  seed = (seed * 1103515245 + 12345) % 2147483648;
-  return seed % below;
+  seed = (Math.imul(seed, 1664525) + 1013904223) >>> 0;
+  return Math.floor((seed / 2 ** 32) * below);
 };
-
-function service(index: number, endpoints: number): object[] {
-  const address = `10.96.${index >> 8}.${index & 255}`;
-  return [
-    {
-      apiVersion: 'v1',
-      kind: 'Service',
-      metadata: { name: `s${index}`, namespace: 'default' },
-      spec: {
-        clusterIP: address,
-        clusterIPs: [address],
-        ipFamilies: ['IPv4'],
-        ports: [{ port: 80, protocol: 'TCP' }],
-      },
-    },
-    {
-      apiVersion: 'discovery.k8s.io/v1',
-      kind: 'EndpointSlice',
-      metadata: {
-        name: `s${index}-a`,
-        namespace: 'default',
-        labels: { 'kubernetes.io/service-name': `s${index}` },
-      },
-      addressType: 'IPv4',
-      ports: [{ name: '', port: 8080, protocol: 'TCP' }],
-      endpoints: Array.from({ length: endpoints }, (_, i) => ({
-        addresses: [`11.${i}.${index >> 8}.${index & 255}`],
-        nodeName: i === 0 ? 'node1' : 'node2',
-        conditions: { ready: true },
-      })),
-    },
-  ];
-}
-
-/** Writes a table in which the Services from `from` on exist, each with 1 to 5 endpoints. */
-function writeTable(from: number): void {
-  const items = Array.from({ length: SERVICES }, (_, i) => service(from + i, 1 + random(5))).flat();
-  writeFileSync(join(MANIFESTS, 'all.json'), JSON.stringify({ apiVersion: 'v1', kind: 'List', items }));
-}
 
 mkdirSync(MANIFESTS, { recursive: true });
 writeFileSync(
   CONFIG,
-  'apiVersion: kubeproxy.config.k8s.io/v1alpha1\nkind: KubeProxyConfiguration\nmode: ipvs\n',
+  `apiVersion: kubeproxy.config.k8s.io/v1alpha1
+kind: KubeProxyConfiguration
+mode: ipvs
+clusterCIDR: 10.244.0.0/16,fd00:10:244::/48
+ipvs: {scheduler: rr}
+`,
 );
-tool('/sbin/ipvsadm', ['-A', '-t', '192.0.2.77:80', '-s', 'wlc']);
+tool('/sbin/ipvsadm', ['-A', '-t', FOREIGN, '-s', 'wlc']);
+const net = createTopology({ pods: 2, remotePods: 2, clients: 1 });
+const [client] = net.clients as [Host];
+const all = [...net.pods, ...net.remotePods];
+const traffic = new Traffic();
+await traffic.serve(serversOf([STEADY, MOVING, DELETED], all));
 
-for (let round = 0; round < KILLS; round++) {
-  // Each table shares half of its Services with the one before: every kill leaves things to add, to change and to remove.
-  writeTable(1 + round * (SERVICES / 2));
-  const agent = new AgentProcess(ARGS);
-  await new Promise((resolve) => setTimeout(resolve, 800 + random(2200)));
+/** What is in the manifests, by the name of the Service. */
+const facts = new Map<string, CaseEntry>();
+let firstOther = 10;
+
+function write(entry: CaseEntry): void {
+  writeService(MANIFESTS, entry.service, entry.endpoints);
+  facts.set(entry.service.name, entry);
+}
+
+function someHosts(): Host[] {
+  const some = all.filter(() => random(2) === 0);
+  return some.length === 0 ? [all[random(all.length)]!] : some;
+}
+
+/** Half of the other Services go, as many new ones come, all get new endpoints; servers leave or return, and a Service with clients goes or comes. */
+function change(): void {
+  for (const name of [...facts.keys()]) if (name.startsWith('other')) facts.delete(name);
+  firstOther = 10 + ((firstOther - 10 + OTHERS / 2) % 9000);
+  const others = Array.from({ length: OTHERS }, (_, i): CaseEntry => {
+    const number = firstOther + i;
+    const ready = Array.from({ length: 1 + random(5) }, (_, n) => ({
+      ...{ name: `remote-${n}`, netnsPath: null },
+      ipv4: `11.${n}.${number >> 8}.${number & 255}`,
+      ipv6: `fd11::${n + 1}:${number.toString(16)}`,
+    }));
+    return { service: { name: `other${number}`, number, protocols: ['TCP'] }, endpoints: { ready } };
+  });
+  writeServices(MANIFESTS, 'others', others);
+  for (const entry of others) facts.set(entry.service.name, entry);
+  const ready = someHosts();
+  write({
+    service: MOVING,
+    endpoints: { ready, terminating: someHosts().filter((host) => !ready.includes(host)) },
+  });
+  if (random(2) === 0) write({ service: DELETED, endpoints: { ready: all } });
+  else {
+    removeService(MANIFESTS, DELETED);
+    facts.delete(DELETED.name);
+  }
+}
+
+/** The agent says that it is where the facts are, and that what still drains has connections. */
+function follows({ isSynced, services, draining }: StatusView): boolean {
+  const serving = new Map(
+    services.map(({ service, virtualServers }) => [
+      service,
+      virtualServers.map(({ realServers }) => realServers.filter(({ state }) => state === 'serving').length),
+    ]),
+  );
+  return (
+    isSynced &&
+    draining.servers.every((drain) => drain.activeConnections + drain.inactiveConnections > 0) &&
+    [...facts.values()].every(({ service, endpoints }) => {
+      const counts = serving.get(`default/${service.name}`) ?? [];
+      return (
+        counts.length === 2 * service.protocols.length &&
+        counts.every((count) => count === endpoints.ready.length)
+      );
+    })
+  );
+}
+
+/** The table as ipvsadm -Sn should show it, without servers that drain. */
+function expectedTable(): Set<string> {
+  const lines = [`-A -t ${FOREIGN} -s wlc`];
+  for (const { service, endpoints } of facts.values()) {
+    const { ipv4, ipv6 } = addressesOf(service);
+    const target = targetPortOf(service);
+    for (const option of service.protocols.map((protocol) =>
+      protocol === 'TCP' ? '-t' : '--sctp-service',
+    )) {
+      lines.push(`-A ${option} ${ipv4}:${PORT} -s rr`, `-A ${option} [${ipv6}]:${PORT} -s rr`);
+      for (const host of endpoints.ready)
+        lines.push(
+          `-a ${option} ${ipv4}:${PORT} -r ${host.ipv4}:${target} -m -w 1`,
+          `-a ${option} [${ipv6}]:${PORT} -r [${host.ipv6}]:${target} -m -w 1`,
+        );
+    }
+  }
+  return new Set(lines);
+}
+
+/** How the kernel's table differs from the facts, and how many servers drain there and as the agent says. */
+function compare({ draining }: StatusView): Record<string, unknown> {
+  const expected = expectedTable();
+  const found = tool('/sbin/ipvsadm', ['-Sn']).stdout.split('\n').filter(Boolean);
+  const drains = found.filter((line) => line.endsWith(' -w 0'));
+  // A virtual server that lingers has servers that drain, and none else.
+  const lingers = (line: string): boolean =>
+    line.startsWith('-A') && drains.some((drain) => drain.split(' ')[2] === line.split(' ')[2]);
+  return {
+    missing: [...expected].filter((line) => !found.includes(line)),
+    extra: found.filter((line) => !expected.has(line) && !drains.includes(line) && !lingers(line)),
+    drains: [drains.length, draining.servers.length],
+  };
+}
+
+const changesOfPlan = (): unknown[] =>
+  (JSON.parse(pointsman(['plan', ...ARGS, '-o', 'json']).stdout) as { changes: unknown[] }).changes;
+const state = (): string =>
+  [
+    tool('/sbin/ipvsadm', ['-Sn']),
+    tool('/sbin/ipset', ['save']),
+    tool('/usr/sbin/iptables-legacy-save', []),
+    tool('/usr/sbin/ip', ['-o', 'addr', 'show', 'dev', 'kube-ipvs0']),
+  ]
+    .map(({ stdout }) => stdout.replaceAll(/^#.*$|\[\d+:\d+\]/gm, ''))
+    .join('\n');
+
+write({ service: STEADY, endpoints: { ready: all } });
+change();
+write({ service: MOVING, endpoints: { ready: all } });
+write({ service: DELETED, endpoints: { ready: all } });
+let agent = new AgentProcess(ARGS);
+await agent.until('all Services', follows, LIMIT_MS);
+const connected: OpenConnections[] = [];
+for (const service of [STEADY, MOVING, DELETED])
+  for (const address of Object.values(addressesOf(service)))
+    for (const protocol of PROTOCOLS)
+      connected.push(
+        await traffic.open({
+          from: client,
+          address,
+          port: PORT,
+          protocol,
+          count: CONNECTIONS_PER_WAY,
+        }),
+      );
+/** Connections that did not answer from where they were made. */
+async function lost(): Promise<number> {
+  let count = 0;
+  for (const opened of connected) {
+    const { sequence } = await opened.echo({ timeoutMs: 20_000 });
+    count += sequence.filter((server, i) => server !== opened.report.sequence[i]).length;
+  }
+  return count;
+}
+
+const checks: Record<string, unknown>[] = [];
+/** Kills that came before the first sync was done, and those in the middle of changes. */
+const killed = { starting: 0, changing: 0 };
+for (let kill = 0; kill < KILLS; kill++) {
+  if (kill % 3 === 2) {
+    await new Promise((resolve) => setTimeout(resolve, random(3000)));
+    killed.starting++;
+  } else {
+    const status = await agent.until(`the facts after ${kill} kills`, follows, LIMIT_MS);
+    const isThorough = kill % THOROUGH_EVERY === THOROUGH_EVERY - 1;
+    checks.push({
+      ...{ kill, ...compare(status) },
+      ...(isThorough ? { plan: changesOfPlan(), lost: await lost() } : {}),
+    });
+    change();
+    await new Promise((resolve) => setTimeout(resolve, random(150)));
+    killed.changing++;
+  }
   await agent.stop('SIGKILL');
+  if (kill % 2 === 0) change();
+  agent = new AgentProcess(ARGS);
 }
-const once = pointsman(['run', ...ARGS, '--once']);
-const planAfterKills = pointsman(['plan', ...ARGS, '-o', 'json', '--detailed-exitcode']);
+const status = await agent.until('the facts after the last kill', follows, LIMIT_MS);
+checks.push({ kill: KILLS, ...compare(status), plan: changesOfPlan(), lost: await lost() });
 
-const agent = new AgentProcess(ARGS);
-await agent.until('first sync', (status) => status.isSynced);
-let soaked = 0;
-for (let change = 0; change < SOAK_CHANGES; change++) {
-  writeTable(1 + random(SERVICES));
-  soaked++;
-  // Some changes come while the one before is being written.
-  if (change % 3 !== 0) await agent.until('synced', (status) => status.isSynced);
+// An upgrade: the new agent waits, the old one stops, and clients come and go all the time.
+const before = state();
+let isOver = false;
+const steadily = (async (): Promise<TrafficReport[]> => {
+  const reports: TrafficReport[] = [];
+  while (!isOver)
+    for (const address of Object.values(addressesOf(STEADY)))
+      reports.push(
+        await traffic.connect({
+          from: client,
+          address,
+          port: PORT,
+          protocol: 'TCP',
+          count: 50,
+          timeoutMs: 20_000,
+        }),
+      );
+  return reports;
+})();
+const next = new AgentProcess(ARGS);
+await next.logged('waiting for its end', LIMIT_MS);
+const oldCode = await agent.stop();
+agent = next;
+await agent.until('the new agent', follows, LIMIT_MS);
+isOver = true;
+const reports = await steadily;
+const upgrade = {
+  oldCode,
+  isUnchanged: state() === before,
+  connections: reports.reduce((sum, { count }) => sum + count, 0),
+  answered: reports.reduce((sum, { answered }) => sum + answered, 0),
+  lost: await lost(),
+};
+
+// A soak: some changes come while the one before is being written.
+for (let soaked = 0; soaked < SOAK_CHANGES; soaked++) {
+  change();
+  if (soaked % 3 !== 0) await agent.until('the facts of the soak', follows, LIMIT_MS);
 }
-writeTable(1);
-const last = await agent.until(
-  'the last table',
-  (status) => status.isSynced && status.services.some(({ service: name }) => name === 'default/s1'),
-  60_000,
-);
-await agent.stop();
-const planAfterSoak = pointsman(['plan', ...ARGS, '-o', 'json', '--detailed-exitcode']);
-const virtualServers = tool('/sbin/ipvsadm', ['-Sn'])
-  .stdout.split('\n')
-  .filter((line) => line.startsWith('-A')).length;
+const soaked = compare(await agent.until('the last facts', follows, LIMIT_MS));
+const lostBySoak = await lost();
+const stopped = await agent.stop();
+await traffic.close();
+net.dispose();
 writeFileSync(
   join(process.env.POINTSMAN_RESULTS ?? '/tmp', 'result.json'),
   JSON.stringify({
-    once,
-    planAfterKills,
-    planAfterSoak,
-    soaked,
-    services: last.services.length,
-    virtualServers,
+    ...{ checks, killed, upgrade, stopped },
+    connections: connected.reduce((sum, { report }) => sum + report.answered, 0),
+    soak: { ...soaked, lost: lostBySoak, plan: changesOfPlan() },
   }),
 );
 process.exit(0);
