@@ -19,7 +19,7 @@ describe.skipIf(missing !== null)(
     });
 
     it('goes on with the drains that it finds', () => {
-      expect(results.checks.filter(({ drains }) => drains[0] > 0).length).toBeGreaterThan(0);
+      expect(results.checks.filter(({ drains }) => drains > 0).length).toBeGreaterThan(0);
     });
 
     it('loses no connection, and a fresh plan is empty', () => {
