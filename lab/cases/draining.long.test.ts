@@ -1,5 +1,6 @@
 import { expect, it } from 'vitest';
 import { ipvsKernel, runInGuest } from '../boot.ts';
+import type { RollingRestart } from './rolling-restart.ts';
 
 const missing = ipvsKernel.probe();
 
@@ -16,10 +17,13 @@ it.skipIf(missing !== null)(
       drainedAfterMs: number;
       ended: Readonly<Record<string, number>>;
       leftOfDeleted: readonly string[];
+      rolling: RollingRestart;
     };
     // The kernel keeps a closed TCP connection for 120 s; looks are 5 s apart.
     expect(results.drainedAfterMs).toBeGreaterThan(90_000);
-    expect(results.ended).toMatchObject({ deadline: 2, returned: 20, gone: 0 });
+    expect(results.ended).toMatchObject({ returned: 20, gone: 0 });
+    expect(results.rolling.failures).toEqual([]);
+    expect(results.rolling.lastReachedAfterMs).toHaveLength(48);
     expect(results.leftOfDeleted).toEqual([]);
   },
   420_000,

@@ -5,6 +5,7 @@
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { AgentProcess, tool, type StatusView } from '../agent-process.ts';
+import { rollingRestart } from './rolling-restart.ts';
 import { createTopology, type Host } from '../topology.ts';
 import { Traffic, type ConnectOptions, type OpenConnections } from '../traffic.ts';
 import {
@@ -20,6 +21,7 @@ const FOLDER = '/run/draining';
 const MANIFESTS = join(FOLDER, 'manifests');
 const CONFIG = join(FOLDER, 'config.yaml');
 const ARGS = ['--manifests', MANIFESTS, '--config', CONFIG, '--hostname-override', 'node1'];
+/** Then there are more restarts, too. */
 const isOrderly = process.argv[2] === 'orderly';
 const FLAPS = 10;
 const SOURCES = 24;
@@ -43,6 +45,12 @@ const SERVICES = {
   datagrams: { name: 'datagrams', number: 8, protocols: ['UDP'] },
 } as const satisfies Record<string, CaseService>;
 
+/** Its drains are short, so that the pods of a rolling restart end while others still leave. */
+const ROLLING: CaseService = {
+  ...{ name: 'rolling', number: 20, protocols: ['TCP'] },
+  annotations: { 'pointsman.dev/drain-timeout': '2s' },
+};
+
 mkdirSync(MANIFESTS, { recursive: true });
 writeFileSync(
   CONFIG,
@@ -53,9 +61,9 @@ clusterCIDR: 10.244.0.0/16,fd00:10:244::/48
 ipvs: {scheduler: rr}
 `,
 );
-const net = createTopology({ pods: 2, remotePods: 2, clients: 1 });
+const net = createTopology({ pods: 8, remotePods: 8, clients: 1 });
 const [client] = net.clients as [Host];
-const all = [...net.pods, ...net.remotePods];
+const all = [...net.pods.slice(0, 2), ...net.remotePods.slice(0, 2)];
 // pod1 leaves.
 const staying = all.slice(1);
 const traffic = new Traffic();
@@ -243,6 +251,14 @@ results.udpDrains = drainsOf(withoutUdp, SERVICES.datagrams);
 // All clients leave, and with them what was kept for them.
 const closedAtMs = performance.now();
 for (const opened of connected) await (isOrderly ? opened.close() : opened.abort());
+
+// Meanwhile all pods of another Service are replaced, half of them here, half on the other node.
+results.rolling = await rollingRestart({
+  ...{ agent, traffic, client, folder: MANIFESTS, service: ROLLING },
+  hosts: net.pods.flatMap((pod, i) => [pod, net.remotePods[i]!]),
+  restarts: isOrderly ? 6 : 1,
+});
+
 const waits = ({ virtualServer }: { virtualServer: string }): boolean =>
   !isOrderly &&
   (virtualServer.startsWith('SCTP') || virtualServer.includes(addressesOf(SERVICES.reused).ipv4));
