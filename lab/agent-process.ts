@@ -89,9 +89,12 @@ export class AgentProcess {
   ): Promise<StatusView> {
     const deadline = Date.now() + timeoutMs;
     while (Date.now() < deadline && this.child.exitCode === null) {
+      const startMs = performance.now();
       const status = await askStatus();
       if (status !== null && condition(status)) return status;
-      await new Promise((resolve) => setTimeout(resolve, POLL_MS));
+      // The answer costs the agent a read of the kernel, which is not to take most of its time.
+      const pauseMs = Math.max(POLL_MS, 2 * (performance.now() - startMs));
+      await new Promise((resolve) => setTimeout(resolve, pauseMs));
     }
     throw new Error(`the agent did not reach "${what}" within ${timeoutMs} ms; its log:\n${this.log}`);
   }

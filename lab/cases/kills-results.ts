@@ -29,7 +29,6 @@ export interface KillsResults {
     readonly answered: number;
     readonly lost: number;
   };
-  readonly soak: Omit<Check, 'kill'>;
   readonly stopped: number;
 }
 
