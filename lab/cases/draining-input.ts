@@ -41,8 +41,8 @@ export function addressesOf({ number }: Pick<CaseService, 'number'>): {
 }
 
 /**
- * Where the servers of a Service listen. Each has a port of its own: a client that uses one local port for two Services looks the same to a server
- * that both share, and the kernel then takes the answers of one for those of the other.
+ * Where the servers of a Service listen. Each has a port of its own: two connections of a client that differ in the Service's address only would
+ * look the same to a server that both Services share.
  */
 export function targetPortOf({ number }: Pick<CaseService, 'number'>): number {
   return 8000 + number;
