@@ -24,6 +24,14 @@ export function makeMember(set: SetName, family: Family, member: SetMember): Des
   return { id: `${kernelSetName(set, family)} ${formatMember(member)}`, set, family, member };
 }
 
+/** Where packets for a virtual server go; of a member, as far as it says. */
+export type Portal = Pick<Partial<SetMember>, 'address' | 'protocol' | 'port'>;
+
+/** What a virtual server and the members that mean it, with any source, have in common. */
+export function portalOf({ address, protocol, port }: Portal): string {
+  return `${address} ${protocol} ${port}`;
+}
+
 /** One IPVS virtual server and everything that comes and goes with it. */
 export interface DesiredVirtualServer {
   /** formatServiceKey of `service`: "TCP 10.96.0.1:443". */

@@ -4,8 +4,7 @@
 
 import { cidrContains, type IpAddress } from '../../model/ip.ts';
 import { serviceKey, type ServiceKey } from '../../model/names.ts';
-import type { SetMember } from '../../kernel/ipset-codec.ts';
-import type { AddressService, DesiredMember, DesiredVirtualServer } from './desired.ts';
+import { portalOf, type AddressService, type DesiredMember, type DesiredVirtualServer } from './desired.ts';
 import { DRAIN_TIMEOUT_MS, leavingOf } from './drains.ts';
 import { emptyDelta, type Effective } from './ledger.ts';
 import { Provenance, type ObservedState } from './observe.ts';
@@ -154,8 +153,4 @@ function indexByPortal(members: Iterable<DesiredMember>): Map<string, DesiredMem
     else known.push(each);
   }
   return byPortal;
-}
-
-function portalOf({ address, protocol, port }: Pick<SetMember, 'address' | 'protocol' | 'port'>): string {
-  return `${protocol} ${address} ${port}`;
 }

@@ -4,7 +4,13 @@
 
 import type { Family, IpAddress } from '../../model/ip.ts';
 import { formatServiceKey } from '../../kernel/ipvs-codec.ts';
-import type { AddressService, DesiredMember, DesiredVirtualServer } from './desired.ts';
+import {
+  portalOf,
+  type AddressService,
+  type DesiredMember,
+  type DesiredVirtualServer,
+  type Portal,
+} from './desired.ts';
 import { emptyDelta, type Ledger, type LedgerDelta } from './ledger.ts';
 import { PORT_SET_PROTOCOLS } from './sets.ts';
 
@@ -17,12 +23,6 @@ export interface Part {
   readonly deleted: AddressService[];
   /** The virtual servers that the members are about. */
   readonly wanted: DesiredVirtualServer[];
-}
-
-interface Portal {
-  readonly address?: IpAddress | undefined;
-  readonly protocol?: number | undefined;
-  readonly port?: number | undefined;
 }
 
 export class Parts {
@@ -115,10 +115,11 @@ export class Parts {
     );
   }
 
-  private keyOf(family: Family, { address, protocol, port }: Portal): string {
+  private keyOf(family: Family, portal: Portal): string {
+    const { address, protocol, port } = portal;
     if (address !== undefined && this.addresses.has(address)) return address;
     const byPort = `${family} ${protocol} ${port}`;
-    return address === undefined || this.ports.has(byPort) ? byPort : `${address} ${protocol} ${port}`;
+    return address === undefined || this.ports.has(byPort) ? byPort : portalOf(portal);
   }
 }
 

@@ -6,10 +6,15 @@
 
 import { KernelError, PointsmanError } from '../../model/errors.ts';
 import type { IpAddress } from '../../model/ip.ts';
-import type { SetMember } from '../../kernel/ipset-codec.ts';
 import type { IpvsOperation } from '../../kernel/ipvs.ts';
 import { formatServiceKey } from '../../kernel/ipvs-codec.ts';
-import { makeMember, type AddressService, type DesiredMember, type DesiredVirtualServer } from './desired.ts';
+import {
+  makeMember,
+  portalOf,
+  type AddressService,
+  type DesiredMember,
+  type DesiredVirtualServer,
+} from './desired.ts';
 import { counterparts } from './phases.ts';
 import { PORT_SET_PROTOCOLS, SETS } from './sets.ts';
 import type { Step, StepOutcome } from './step.ts';
@@ -224,9 +229,4 @@ function* idsAbout({ members }: DesiredVirtualServer): Generator<string> {
     yield member.id;
     for (const { id } of counterparts(member)) yield id;
   }
-}
-
-/** What a virtual server and the members that mean it, with any source, have in common. */
-function portalOf({ address, protocol, port }: Pick<SetMember, 'address' | 'protocol' | 'port'>): string {
-  return `${address} ${protocol} ${port}`;
 }
