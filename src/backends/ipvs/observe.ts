@@ -4,11 +4,12 @@
 
 import { PointsmanError } from '../../model/errors.ts';
 import { cidrContains, type Cidr, type Family, type IpAddress } from '../../model/ip.ts';
-import { formatMember, type SetMember } from '../../kernel/ipset-codec.ts';
+import type { SetMember } from '../../kernel/ipset-codec.ts';
 import { formatServiceKey, type IpvsService, type ServiceKey } from '../../kernel/ipvs-codec.ts';
 import { makeMember, type AddressService, type DesiredMember } from './desired.ts';
 import type { AppliedVirtualServer } from './diff.ts';
 import type { IpvsKernelPort, SetHeader } from './port.ts';
+import { Footprint, type FootprintSource } from './provenance.ts';
 import { kernelSetName, SET_NAMES, SETS, type SetName } from './sets.ts';
 
 /** What was there before the first write. */
@@ -134,68 +135,35 @@ function addMember(
   members.set(made.id, made);
 }
 
-/** A member without its source: "10.96.0.1,tcp:443". */
-function formatPortal({ address, protocol, port }: SetMember): string {
-  return formatMember({
-    ...(address === undefined ? {} : { address }),
-    ...(protocol === undefined ? {} : { protocol }),
-    ...(port === undefined ? {} : { port }),
-  });
-}
-
 /** Tells what an earlier run of ours left from what others put there. */
 export class Provenance {
   /** With no foreign virtual server on the node, everything in kube-proxy's sets is a left-over of ours. */
   private readonly isAlone: boolean;
-  private readonly addresses = new Set<IpAddress>();
-  private readonly portals = new Set<string>();
-  private readonly ports = new Set<string>();
-  private readonly endpoints = new Set<string>();
+  private readonly guarded = new Set<IpAddress>();
+  private readonly footprint: Footprint;
 
-  constructor(state: ObservedState) {
-    this.isAlone = state.foreign.size === 0;
-    for (const { set, family, member } of state.members.values()) {
-      if (member.address === undefined) continue;
-      if (set === 'KUBE-IPVS-IPS' && this.isAlone) this.addresses.add(member.address);
-      if (set !== 'POINTSMAN-VS') continue;
-      this.addresses.add(member.address);
-      this.portals.add(formatMember(member));
-      this.ports.add(`${family} ${member.protocol} ${member.port}`);
+  constructor({ applied, foreign, members }: ObservedState) {
+    this.isAlone = foreign.size === 0;
+    const marked: FootprintSource[] = [];
+    for (const { set, family, member } of members.values()) {
+      const { address, protocol, port } = member;
+      if (address === undefined) continue;
+      if (set === 'KUBE-IPVS-IPS') this.guarded.add(address);
+      if (set === 'POINTSMAN-VS' && protocol !== undefined && port !== undefined)
+        marked.push({ service: { family, address, protocol, port }, destinations: [] });
     }
-    for (const { service, destinations } of state.applied.values()) {
-      const { family, address, protocol, port } = service;
-      this.addresses.add(address);
-      this.portals.add(formatMember({ address, protocol, port }));
-      this.ports.add(`${family} ${protocol} ${port}`);
-      for (const { address, port } of destinations) {
-        this.endpoints.add(formatMember({ address, protocol: service.protocol, port, address2: address }));
-      }
-    }
+    this.footprint = new Footprint([...marked, ...applied.values()]);
   }
 
   /** An address on kube-ipvs0 is ours when one of our virtual servers has it, or had it: the mark is written before the address is bound. */
   isOurAddress(address: IpAddress): boolean {
-    return this.addresses.has(address);
+    return this.footprint.hasAddress(address) || (this.isAlone && this.guarded.has(address));
   }
 
   isOurMember({ set, family, member }: DesiredMember): boolean {
     if (this.isAlone || set === 'POINTSMAN-VS') return true;
-    switch (set) {
-      case 'KUBE-HEALTH-CHECK-NODE-PORT':
-        // Only a proxy writes these, and with a foreign one beside us they would be its own to write again.
-        return true;
-      case 'KUBE-IPVS-IPS':
-        return member.address !== undefined && this.addresses.has(member.address);
-      case 'KUBE-LOOP-BACK':
-        return this.endpoints.has(formatMember(member));
-      case 'KUBE-NODE-PORT-TCP':
-      case 'KUBE-NODE-PORT-LOCAL-TCP':
-        return this.ports.has(`${family} 6 ${member.port}`);
-      case 'KUBE-NODE-PORT-UDP':
-      case 'KUBE-NODE-PORT-LOCAL-UDP':
-        return this.ports.has(`${family} 17 ${member.port}`);
-      default:
-        return this.portals.has(formatPortal(member));
-    }
+    // Only a proxy writes these, and with a foreign one beside us they would be its own to write again.
+    if (set === 'KUBE-HEALTH-CHECK-NODE-PORT') return true;
+    return this.footprint.hasMember(set, family, member);
   }
 }

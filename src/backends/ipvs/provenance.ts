@@ -4,7 +4,7 @@
 
 import { cidrContains, type Cidr, type Family, type IpAddress } from '../../model/ip.ts';
 import { formatMember, type SetMember } from '../../kernel/ipset-codec.ts';
-import type { AddressKey, ServiceKey } from '../../kernel/ipvs-codec.ts';
+import type { AddressKey, DestinationKey, ServiceKey } from '../../kernel/ipvs-codec.ts';
 import type { InventoryService, IpvsInventory } from './inventory.ts';
 import { kernelSetName, SET_NAMES, type SetName } from './sets.ts';
 
@@ -53,7 +53,7 @@ export class Ownership {
 }
 
 /** "10.96.0.1,tcp:443": a virtual server as sets have it. */
-export function portalOf({ address, protocol, port }: AddressKey): string {
+function portalOf({ address, protocol, port }: AddressKey): string {
   return formatMember({ address, protocol, port });
 }
 
@@ -65,7 +65,7 @@ function keyOf(family: Family, { address, protocol, port }: SetMember): AddressK
 /** A virtual server as far as sets show it. */
 export interface FootprintSource {
   readonly service: ServiceKey;
-  readonly destinations: InventoryService['destinations'];
+  readonly destinations: readonly DestinationKey[];
 }
 
 /** What virtual servers have in the sets: tells their members from others'. */
