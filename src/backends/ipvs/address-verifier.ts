@@ -59,7 +59,7 @@ export class AddressVerifier {
     }
     const { table, writer } = this.parts;
     const wanted = [...this.suspects].filter(
-      (address) => table.ledger.hasAddress(address) && !writer.isUnbound(address),
+      (address) => table.ledger.hasAddress(address) && !writer.absent.isUnbound(address),
     );
     this.suspects.clear();
     await this.bind(wanted);
@@ -80,7 +80,7 @@ export class AddressVerifier {
   /** Those that are wanted and were not left out on purpose or by a refusal, which is the business of the writer. */
   private boundAddresses(): IpAddress[] {
     const { table, writer } = this.parts;
-    return [...table.ledger.addresses()].filter((address) => !writer.isUnbound(address));
+    return [...table.ledger.addresses()].filter((address) => !writer.absent.isUnbound(address));
   }
 
   /** What is refused counts as a failure of the node, and as suspect, until it is bound or no longer wanted. */

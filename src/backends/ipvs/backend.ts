@@ -26,12 +26,13 @@ import type { IpvsKernelPort } from './port.ts';
 import { renderService } from './render.ts';
 import type { Repair } from './repairs.ts';
 import { RuleKeeper } from './rule-keeper.ts';
-import type { IpvsSettings } from './settings.ts';
+import { RuleGate } from './rule-gate.ts';
+import { SERVICES_PER_PACE, type IpvsSettings } from './settings.ts';
 import { SwitchKeeper } from './switch-keeper.ts';
 import { applyTimeouts, reportSwitches, type SwitchFacts, type SwitchState } from './switches.ts';
 import { Table } from './table.ts';
 import { Verifier } from './verifier.ts';
-import { SERVICES_PER_PACE, Writer } from './writer.ts';
+import { Writer } from './writer.ts';
 
 /** The API server's default of --service-node-port-range. */
 const DEFAULT_NODE_PORTS = { first: 30_000, last: 32_767 };
@@ -82,8 +83,9 @@ export class IpvsBackend implements Backend {
     this.settings = settings;
     this.onFlowChange = options.onFlowChange ?? (() => {});
     this.onTakeOver = options.onTakeOver ?? (() => {});
-    this.writer = new Writer(port, this.table, families, () => this.settings);
-    this.rules = new RuleKeeper(port, this.table, this.writer, families);
+    const gate = new RuleGate(this.table);
+    this.writer = new Writer(port, this.table, gate, families, () => this.settings);
+    this.rules = new RuleKeeper(port, this.table, gate, families);
     this.switches = new SwitchKeeper(
       port,
       this.table,
@@ -233,7 +235,7 @@ export class IpvsBackend implements Backend {
   }
 
   private async bindOrphans(): Promise<void> {
-    const orphans = this.writer.takeOrphans();
+    const orphans = this.writer.absent.takeOrphans();
     for (const address of orphans) this.verifier.suspectAddress(address);
     if (orphans.length > 0) await this.verifier.repairSuspects();
   }

@@ -10,10 +10,10 @@ import type { ServiceKey } from '../../model/names.ts';
 import type { NodeOptions } from '../../plan/plan.ts';
 import type { AddressService, DesiredMember } from './desired.ts';
 import type { IpvsKernelPort } from './port.ts';
+import type { RuleGate } from './rule-gate.ts';
 import { Rules, type WantedRules } from './rules.ts';
 import type { SetName } from './sets.ts';
 import type { Table } from './table.ts';
-import type { Writer } from './writer.ts';
 
 /** What the rules depend on, beside the table. */
 export interface RuleFacts {
@@ -28,13 +28,13 @@ const NOBODY: readonly AddressService[] = Object.freeze([]);
 export class RuleKeeper {
   private readonly rules: ReadonlyMap<Family, Rules>;
   private readonly table: Table;
-  private readonly writer: Writer;
+  private readonly gate: RuleGate;
   /** By family, for which virtual servers those rules were refused last: not to be tried again at each change. */
   private readonly refusedFor = new Map<Family, readonly AddressService[]>();
 
-  constructor(port: IpvsKernelPort, table: Table, writer: Writer, families: readonly Family[]) {
+  constructor(port: IpvsKernelPort, table: Table, gate: RuleGate, families: readonly Family[]) {
     this.table = table;
-    this.writer = writer;
+    this.gate = gate;
     this.rules = new Map(families.map((family) => [family, new Rules(port, family)]));
   }
 
@@ -47,6 +47,7 @@ export class RuleKeeper {
   reset(): void {
     for (const rules of this.rules.values()) rules.reset();
     this.refusedFor.clear();
+    this.gate.reset();
   }
 
   /** What was refused is tried again at the next `ensure`. */
@@ -85,12 +86,12 @@ export class RuleKeeper {
     const object = rulesObject(family);
     try {
       const result = await bring();
-      this.writer.familiesWithoutRules.delete(family);
+      this.gate.familiesWithoutRules.delete(family);
       failures.settleNode(object);
       return result;
     } catch (error) {
       if (!(error instanceof PointsmanError)) throw error;
-      this.writer.familiesWithoutRules.add(family);
+      this.gate.familiesWithoutRules.add(family);
       failures.noteNode(object, error);
       return null;
     }
@@ -103,7 +104,7 @@ export class RuleKeeper {
     nonEmpty: ReadonlySet<SetName>,
   ): Promise<boolean> {
     const closed = options.closedToNode as readonly AddressService[];
-    const { familiesOpenToNode } = this.writer;
+    const { familiesOpenToNode } = this.gate;
     if (this.refusedFor.get(family) !== closed) {
       try {
         const text = await rules.ensure(options, nonEmpty);

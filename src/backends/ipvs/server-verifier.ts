@@ -79,7 +79,7 @@ export class ServerVerifier {
 
   /** Reads each of these alone; those that are really missing or changed are made right, with everything that hangs on them. */
   private async repairVirtualServers(services: readonly AddressService[]): Promise<void> {
-    const { applied, drains, failures, ledger, lingering } = this.parts.table;
+    const { applied, drains, failures, lingering } = this.parts.table;
     const owners = new Set<ServiceKey>();
     const repairs: { readonly owner: ServiceKey; readonly repair: Repair }[] = [];
     // Read before anything is noted: a read that fails must not leave a service out of `applied` with nobody to make it.
@@ -87,7 +87,7 @@ export class ServerVerifier {
     for (const [service, found] of read) {
       const id = formatServiceKey(service);
       const known = applied.get(id);
-      const owner = ledger.ownerOf(id) ?? lingering.get(id);
+      const owner = this.parts.table.holderOf(id);
       if (known === undefined || (owner !== undefined && failures.has(owner))) continue;
       if (owner === undefined) {
         // It stayed although no Service wants it (excludeCIDRs, a refused removal); once it is gone nobody misses it.

@@ -3,6 +3,9 @@
 import type { Cidr } from '../../model/ip.ts';
 import type { SwitchOptions } from './switches.ts';
 
+/** `pace` is awaited this often, not at each Service: in some virtual machines asking the clock costs as much as rendering one. */
+export const SERVICES_PER_PACE = 16;
+
 export interface IpvsSettings extends SwitchOptions {
   /** The cluster's range of node ports, both ends included; 30000 to 32767 when absent. */
   readonly nodePorts?: { readonly first: number; readonly last: number };

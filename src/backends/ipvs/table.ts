@@ -60,6 +60,11 @@ export class Table {
   localAddresses: ReadonlySet<IpAddress> = new Set();
   readonly failures = new Failures();
 
+  /** The Service that owns a virtual server or, when nobody wants it, the one for which it lingers. */
+  holderOf(id: string): ServiceKey | undefined {
+    return this.ledger.ownerOf(id) ?? this.lingering.get(id);
+  }
+
   /** Forgets everything. */
   reset(): void {
     this.ledger = new Ledger();
