@@ -7,11 +7,10 @@
 //  4. A failed operation stops nothing else; its Service is in `failed` until `retry` has read the kernel and put it right.
 // Not re-entrant: the daemon calls one method at a time, those of `verifier` included.
 
-import { PointsmanError } from '../../model/errors.ts';
 import type { Family } from '../../model/ip.ts';
 import type { ServiceKey } from '../../model/names.ts';
 import type { Problem } from '../../model/problem.ts';
-import type { NodeOptions, ServicePlan } from '../../plan/plan.ts';
+import type { NodeOptions } from '../../plan/plan.ts';
 import type { ApplyReport, Backend, PlanChange } from '../backend.ts';
 import type { FlowChange } from '../stale-flows.ts';
 import { Adoption } from './adoption.ts';
@@ -19,28 +18,20 @@ import type { DesiredVirtualServer } from './desired.ts';
 import { Drainer, type CutConnections } from './drainer.ts';
 import type { Drains } from './drains.ts';
 import type { FailedOperation } from './failures.ts';
-import { Handovers } from './handovers.ts';
+import { GroupWriter } from './group-writer.ts';
+import { takeIn } from './intake.ts';
 import { strandedHolders } from './lingering.ts';
-import { isAddressService } from './observe.ts';
 import type { IpvsKernelPort } from './port.ts';
-import { renderService } from './render.ts';
 import type { Repair } from './repairs.ts';
-import { RuleKeeper } from './rule-keeper.ts';
 import { RuleGate } from './rule-gate.ts';
-import { SERVICES_PER_PACE, type IpvsSettings } from './settings.ts';
+import { RuleKeeper } from './rule-keeper.ts';
+import { SettingsWriter } from './settings-writer.ts';
+import { DEFAULT_NODE_PORTS, type IpvsSettings } from './settings.ts';
 import { SwitchKeeper } from './switch-keeper.ts';
-import { applyTimeouts, reportSwitches, type SwitchFacts, type SwitchState } from './switches.ts';
+import { reportSwitches, type SwitchFacts, type SwitchState } from './switches.ts';
 import { Table } from './table.ts';
 import { Verifier } from './verifier.ts';
 import { Writer } from './writer.ts';
-
-/** The API server's default of --service-node-port-range. */
-const DEFAULT_NODE_PORTS = { first: 30_000, last: 32_767 };
-/** The name of the connection timeouts among the failures. */
-const TIMEOUTS = 'connection timeouts';
-
-/** Services to write in order; those of one group in one step. */
-type Groups = readonly (readonly ServiceKey[])[];
 
 export interface IpvsBackendOptions {
   /** Hears of each thing that verification put right, once. */
@@ -60,14 +51,14 @@ export class IpvsBackend implements Backend {
   private settings: IpvsSettings;
   private readonly table = new Table();
   private readonly writer: Writer;
+  private readonly groups: GroupWriter;
+  private readonly settingsWriter: SettingsWriter;
   private readonly switches: SwitchKeeper;
   private readonly rules: RuleKeeper;
   private readonly families: readonly Family[];
   private readonly onFlowChange: (change: FlowChange) => void;
   private readonly onTakeOver: (virtualServers: number) => void;
   private node: NodeOptions | null = null;
-  private areSwitchesDue = true;
-  private areTimeoutsDue = true;
   /** Only until the first apply has gone through. */
   private adoption: Adoption | null = null;
   private isAdopted = false;
@@ -85,6 +76,7 @@ export class IpvsBackend implements Backend {
     this.onTakeOver = options.onTakeOver ?? (() => {});
     const gate = new RuleGate(this.table);
     this.writer = new Writer(port, this.table, gate, families, () => this.settings);
+    this.groups = new GroupWriter(port, this.table, this.writer, () => this.settings);
     this.rules = new RuleKeeper(port, this.table, gate, families);
     this.switches = new SwitchKeeper(
       port,
@@ -92,6 +84,7 @@ export class IpvsBackend implements Backend {
       () => this.settings,
       () => this.switchFacts(),
     );
+    this.settingsWriter = new SettingsWriter(port, this.table.failures, () => this.settings, this.switches);
     this.drainer = new Drainer({
       ...{ port, table: this.table, writer: this.writer, settings: () => this.settings },
       onCut: options.onCut ?? (() => {}),
@@ -111,8 +104,7 @@ export class IpvsBackend implements Backend {
   /** New settings hold from the next call on; what they change in the kernel is written by the next `apply`. */
   configure(settings: IpvsSettings): void {
     this.settings = settings;
-    this.areSwitchesDue = true;
-    this.areTimeoutsDue = true;
+    this.settingsWriter.setDue();
   }
 
   async apply(change: PlanChange): Promise<ApplyReport> {
@@ -128,8 +120,7 @@ export class IpvsBackend implements Backend {
   private forgetStart(): void {
     this.adoption = null;
     this.node = null;
-    this.areSwitchesDue = true;
-    this.areTimeoutsDue = true;
+    this.settingsWriter.setDue();
     this.table.reset();
     this.writer.reset();
     this.rules.reset();
@@ -149,13 +140,13 @@ export class IpvsBackend implements Backend {
       });
     }
     const stranded = this.setNode(change.node);
-    let operations = await this.applySettings();
+    let operations = await this.settingsWriter.apply();
     if (this.adoption !== null) operations += await this.adoption.createContainers();
-    const { critical, others } = await this.render(change);
+    const { critical, others } = await takeIn(change, this.table, this.settings.pace);
     operations += await this.ensureRules([...critical, ...others].flat());
     // Apart, so that they are complete before anything else begins.
     for (const groups of [critical, others, stranded.map((key) => [key])])
-      operations += await this.write(groups);
+      operations += await this.groups.write(groups, this.adoption?.state ?? null);
     if (change.isComplete && this.adoption !== null) {
       const { adoption } = this;
       this.adoption = null;
@@ -196,16 +187,13 @@ export class IpvsBackend implements Backend {
 
   async retry(keys: Iterable<ServiceKey>): Promise<ApplyReport> {
     const startMs = this.settings.now();
-    const { failures, ledger } = this.table;
     const retried = [...new Set(keys)];
-    let operations = await this.applySettings();
-    await this.reread(retried);
+    let operations = await this.settingsWriter.apply();
+    await this.groups.reread(retried);
     this.rules.forgetRefusals();
     this.writer.beginRetry();
     operations += await this.ensureRules(retried);
-    for (const key of retried) failures.forget(key);
-    const unwanted = failures.leftovers.take(ledger);
-    operations += await this.writer.write(retried, { isRepair: true, unwanted });
+    operations += await this.groups.writeAgain(retried.map((key) => [key]));
     operations += await this.writer.endRetry();
     await this.bindOrphans();
     await this.verifier.repairSuspects();
@@ -214,53 +202,10 @@ export class IpvsBackend implements Backend {
     return this.report(operations, startMs);
   }
 
-  /** Services that failed are read again first, as at a retry: what is remembered of them is not what the kernel has. */
-  private async write(groups: Groups): Promise<number> {
-    const { desired, failures, ledger } = this.table;
-    const isBroken = (key: ServiceKey): boolean => failures.has(key) && desired.has(key);
-    const broken = new Set(groups.filter((group) => group.some(isBroken)));
-    let operations = 0;
-    if (broken.size > 0) {
-      const keys = [...broken].flat();
-      await this.reread(keys);
-      for (const key of keys) failures.forget(key);
-      operations += await this.writer.write(keys, {
-        ...{ isRepair: true, joined: joinedOf([...broken]) },
-        unwanted: failures.leftovers.take(ledger),
-      });
-    }
-    const sound = broken.size === 0 ? groups : groups.filter((group) => !broken.has(group));
-    const present = this.adoption?.state ?? null;
-    return operations + (await this.writer.write(sound.flat(), { present, joined: joinedOf(sound) }));
-  }
-
   private async bindOrphans(): Promise<void> {
     const orphans = this.writer.absent.takeOrphans();
     for (const address of orphans) this.verifier.suspectAddress(address);
     if (orphans.length > 0) await this.verifier.repairSuspects();
-  }
-
-  /** Switches and timeouts, at the first apply and when the settings changed: not on the path of every change. */
-  private async applySettings(): Promise<number> {
-    let writes = 0;
-    if (this.areSwitchesDue) {
-      writes += this.switches.apply();
-      this.areSwitchesDue = false;
-    }
-    if (!this.areTimeoutsDue) return writes;
-    // Before it is awaited: new settings that come meanwhile make them due again.
-    this.areTimeoutsDue = false;
-    const { failures } = this.table;
-    try {
-      writes += await applyTimeouts(this.port, this.settings.timeouts);
-      failures.settleNode(TIMEOUTS);
-    } catch (error) {
-      if (!(error instanceof PointsmanError)) throw error;
-      // Connections live longer or shorter than they should; Services are served all the same.
-      this.areTimeoutsDue = true;
-      failures.noteNode(TIMEOUTS, error);
-    }
-    return writes;
   }
 
   private report(operations: number, startMs: number): ApplyReport {
@@ -329,97 +274,10 @@ export class IpvsBackend implements Backend {
     return [...this.table.foreign.keys()].sort();
   }
 
-  /**
-   * Renders what changed and settles who owns what; returns the Services to write, in order and in groups that are written in one step: the
-   * critical ones before all others.
-   */
-  private async render(change: PlanChange): Promise<{ readonly critical: Groups; readonly others: Groups }> {
-    const critical: ServiceKey[] = [];
-    const present: ServiceKey[] = [];
-    const gone: ServiceKey[] = [];
-    const neighbours = new Set<ServiceKey>();
-    let rendered = 0;
-    for (const [key, plan] of change.services) {
-      const others = plan === null ? this.withdraw(key) : this.claim(plan, change.node);
-      for (const other of others) neighbours.add(other);
-      const list = plan === null ? gone : plan.isCritical ? critical : present;
-      list.push(key);
-      if (++rendered % SERVICES_PER_PACE === 0) await this.settings.pace();
-    }
-    for (const key of change.isComplete ? this.unmentioned(change) : []) {
-      for (const other of this.withdraw(key)) neighbours.add(other);
-      gone.push(key);
-    }
-    for (const key of gone) neighbours.delete(key);
-    const affected = [...neighbours].filter((key) => !change.services.has(key));
-    // Gone ones last: what another Service needs, too, stays.
-    const others = present.concat(affected, gone);
-    const handovers = new Handovers(this.table);
-    for (const keys of [critical, others]) {
-      for (const key of keys) {
-        handovers.note(key);
-        if (++rendered % SERVICES_PER_PACE === 0) await this.settings.pace();
-      }
-    }
-    return { critical: handovers.groups(critical), others: handovers.groups(others) };
-  }
-
-  /** Services of which a complete change says nothing; also what an apply that ended with an error had withdrawn only here. */
-  private unmentioned({ services }: PlanChange): Set<ServiceKey> {
-    const known = new Set([...this.table.desired.keys(), ...this.table.ledger.keys()]);
-    for (const key of services.keys()) known.delete(key);
-    return known;
-  }
-
-  private claim(plan: ServicePlan, node: NodeOptions): ServiceKey[] {
-    const desired = renderService(plan, node);
-    this.table.desired.set(plan.key, desired);
-    return this.table.ledger.claim(desired);
-  }
-
-  private withdraw(key: ServiceKey): ServiceKey[] {
-    this.table.desired.delete(key);
-    this.table.failures.forget(key);
-    return this.table.ledger.withdraw(key);
-  }
-
-  /** Reads what the kernel holds for these Services: what is there and not known as ours is somebody else's. */
-  private async reread(keys: Iterable<ServiceKey>): Promise<void> {
-    let read = 0;
-    for (const key of keys) {
-      await this.rereadOne(key);
-      if (++read % SERVICES_PER_PACE === 0) await this.settings.pace();
-    }
-  }
-
-  private async rereadOne(key: ServiceKey): Promise<void> {
-    const { applied, desired, foreign, ledger, lingering } = this.table;
-    const known = [...(desired.get(key)?.virtualServers ?? []), ...ledger.effectiveOf(key).virtualServers];
-    for (const [id, service] of new Map(known.map((each) => [each.id, each.service]))) {
-      if ((ledger.ownerOf(id) ?? lingering.get(id)) !== key) continue;
-      const found = this.port.service(service);
-      if (found === undefined) {
-        applied.delete(id);
-        foreign.delete(id);
-      } else if (applied.has(id) && isAddressService(found)) {
-        applied.set(id, { service: found, destinations: await this.port.destinations(service) });
-      } else {
-        foreign.set(id, service);
-      }
-    }
-  }
-
   private async ensureRules(keys: readonly ServiceKey[]): Promise<number> {
     if (this.node === null) return 0;
     const { masqueradeMark } = this.settings;
     const filled = this.adoption?.filledSets() ?? [];
     return this.rules.ensure(keys, { node: this.node, masqueradeMark, filled: [...filled] });
   }
-}
-
-/** The Services of groups that are not the first of theirs. */
-function joinedOf(groups: Groups): ReadonlySet<ServiceKey> {
-  const joined = new Set<ServiceKey>();
-  for (const group of groups) for (let at = 1; at < group.length; at++) joined.add(group[at] as ServiceKey);
-  return joined;
 }

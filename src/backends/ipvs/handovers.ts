@@ -4,6 +4,14 @@
 import type { ServiceKey } from '../../model/names.ts';
 import type { Table } from './table.ts';
 
+/** Services in the order in which they are written; those of one group in one step. */
+export type Groups = readonly (readonly ServiceKey[])[];
+
+/** The Services of groups that are not the first of theirs. */
+export function joinedOf(groups: Groups): ReadonlySet<ServiceKey> {
+  return new Set(groups.flatMap((group) => group.slice(1)));
+}
+
 export class Handovers {
   private readonly table: Pick<Table, 'desired' | 'ledger' | 'lingering'>;
   private readonly links = new Map<ServiceKey, Set<ServiceKey>>();
@@ -34,7 +42,7 @@ export class Handovers {
   }
 
   /** The Services in their order, each with all that it is linked to at any remove; every Service is in one group only, over all calls. */
-  groups(keys: Iterable<ServiceKey>): ServiceKey[][] {
+  groups(keys: Iterable<ServiceKey>): Groups {
     const groups: ServiceKey[][] = [];
     for (const key of keys) {
       if (this.grouped.has(key)) continue;

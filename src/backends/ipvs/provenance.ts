@@ -7,12 +7,10 @@ import { formatMember, type SetMember } from '../../kernel/ipset-codec.ts';
 import type { AddressKey, DestinationKey, ServiceKey } from '../../kernel/ipvs-codec.ts';
 import type { InventoryService, IpvsInventory } from './inventory.ts';
 import { kernelSetName, SET_NAMES, type SetName } from './sets.ts';
+import { DEFAULT_NODE_PORTS } from './settings.ts';
 
 /** Who made it. */
 export type Owner = 'pointsman' | 'kube-proxy';
-
-/** Kubernetes' default service-node-port-range. */
-const NODE_PORTS = { from: 30_000, to: 32_767 } as const;
 
 /** Why a virtual server is nobody's whose things are known. */
 export type Unknown = 'mark' | 'excluded' | 'place' | 'port' | 'servers';
@@ -47,7 +45,7 @@ export class Ownership {
     if (this.excludeCIDRs.some((cidr) => cidrContains(cidr, address))) return 'excluded';
     if (this.bound.has(address)) return 'kube-proxy';
     if (!this.nodeAddresses.has(address)) return 'place';
-    if (port < NODE_PORTS.from || port > NODE_PORTS.to) return 'port';
+    if (port < DEFAULT_NODE_PORTS.first || port > DEFAULT_NODE_PORTS.last) return 'port';
     return destinations.every(({ forwarding }) => forwarding === 'masquerade') ? 'kube-proxy' : 'servers';
   }
 }

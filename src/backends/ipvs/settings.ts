@@ -3,11 +3,14 @@
 import type { Cidr } from '../../model/ip.ts';
 import type { SwitchOptions } from './switches.ts';
 
+/** The API server's default of --service-node-port-range. */
+export const DEFAULT_NODE_PORTS = { first: 30_000, last: 32_767 } as const;
+
 /** `pace` is awaited this often, not at each Service: in some virtual machines asking the clock costs as much as rendering one. */
 export const SERVICES_PER_PACE = 16;
 
 export interface IpvsSettings extends SwitchOptions {
-  /** The cluster's range of node ports, both ends included; 30000 to 32767 when absent. */
+  /** The cluster's range of node ports, both ends included; DEFAULT_NODE_PORTS when absent. */
   readonly nodePorts?: { readonly first: number; readonly last: number };
   /** 1 << iptables.masqueradeBit. */
   readonly masqueradeMark: number;

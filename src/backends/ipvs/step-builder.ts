@@ -24,7 +24,7 @@ export interface Unwanted {
 }
 
 /** What is known to be in the kernel already, beside virtual servers. */
-interface PresentState {
+export interface PresentState {
   readonly members: ReadonlyMap<string, unknown>;
   readonly addresses: ReadonlySet<IpAddress> | null;
 }
