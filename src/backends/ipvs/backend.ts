@@ -128,17 +128,7 @@ export class IpvsBackend implements Backend {
 
   private async applyOnce(change: PlanChange): Promise<ApplyReport> {
     const startMs = this.settings.now();
-    if (!this.isAdopted) {
-      if (!change.isComplete) throw new Error('the first apply must be complete');
-      this.rules.load();
-      const { excludeCIDRs, nodePorts = DEFAULT_NODE_PORTS } = this.settings;
-      const { nodePortAddresses } = change.node;
-      this.adoption = await Adoption.begin(this.port, this.table, this.families, {
-        nodePortAddresses,
-        nodePorts,
-        excludeCIDRs,
-      });
-    }
+    if (!this.isAdopted) this.adoption = await this.beginAdoption(change);
     const stranded = this.setNode(change.node);
     let operations = await this.settingsWriter.apply();
     if (this.adoption !== null) operations += await this.adoption.createContainers();
@@ -147,17 +137,29 @@ export class IpvsBackend implements Backend {
     // Apart, so that they are complete before anything else begins.
     for (const groups of [critical, others, stranded.map((key) => [key])])
       operations += await this.groups.write(groups, this.adoption?.state ?? null);
-    if (change.isComplete && this.adoption !== null) {
-      const { adoption } = this;
-      this.adoption = null;
-      this.isAdopted = true;
-      if (adoption.state.takenOver > 0) this.onTakeOver(adoption.state.takenOver);
-      operations += await adoption.removeStale(this.writer, this.settings);
-    }
+    if (this.adoption !== null) operations += await this.endAdoption(this.adoption);
     await this.bindOrphans();
     operations += await this.drainer.look();
     operations += await this.ensureRules([]);
     return this.report(operations, startMs);
+  }
+
+  /** Reads what is there, before anything is written. */
+  private beginAdoption({ isComplete, node }: PlanChange): Promise<Adoption> {
+    if (!isComplete) throw new Error('the first apply must be complete');
+    this.rules.load();
+    const { excludeCIDRs, nodePorts = DEFAULT_NODE_PORTS } = this.settings;
+    const { nodePortAddresses } = node;
+    const takeOver = { nodePortAddresses, nodePorts, excludeCIDRs };
+    return Adoption.begin(this.port, this.table, this.families, takeOver);
+  }
+
+  /** Everything wanted is there: what an earlier run left and nobody wants goes. Returns the number of operations. */
+  private endAdoption(adoption: Adoption): Promise<number> {
+    this.adoption = null;
+    this.isAdopted = true;
+    if (adoption.state.takenOver > 0) this.onTakeOver(adoption.state.takenOver);
+    return adoption.removeStale(this.writer, this.settings);
   }
 
   /** Returns the Services that must be written because virtual servers of theirs lingered at an address that went. */
