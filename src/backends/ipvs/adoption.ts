@@ -73,8 +73,7 @@ export class Adoption {
       if (!ledger.hasAddress(address) && provenance.isOurAddress(address)) delta.removeAddresses.add(address);
     }
     const stale: AddressService[] = [];
-    for (const [id, { service }] of applied)
-      if (ledger.ownerOf(id) === undefined && !this.table.lingering.has(id)) stale.push(service);
+    for (const [id, { service }] of applied) if (this.table.holderOf(id) === undefined) stale.push(service);
     return writer.write(lingering, { unwanted: { delta, deleted: stale } });
   }
 }

@@ -10,7 +10,7 @@ import { SERVICES_PER_PACE, type IpvsSettings } from './settings.ts';
 import type { Table } from './table.ts';
 
 /** The Services to write: the critical ones before all others begin. */
-export interface Intake {
+interface Intake {
   readonly critical: Groups;
   readonly others: Groups;
 }

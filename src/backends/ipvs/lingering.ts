@@ -111,7 +111,7 @@ export function isStaleKey(key: ServiceKey): boolean {
  */
 export function lingerStale(state: ObservedState, table: Table, settings: IpvsSettings): ServiceKey[] {
   const { applied, ledger, lingering } = table;
-  const stale = [...applied].filter(([id]) => ledger.ownerOf(id) === undefined && !lingering.has(id));
+  const stale = [...applied].filter(([id]) => table.holderOf(id) === undefined);
   if (stale.length === 0) return [];
   const provenance = new Provenance(state);
   const members = indexByPortal(state.members.values());

@@ -5,6 +5,7 @@
 import { cidrContains, type Cidr, type Family, type IpAddress } from '../../model/ip.ts';
 import { formatMember, type SetMember } from '../../kernel/ipset-codec.ts';
 import type { AddressKey, DestinationKey, ServiceKey } from '../../kernel/ipvs-codec.ts';
+import { portalOf } from './desired.ts';
 import type { InventoryService, IpvsInventory } from './inventory.ts';
 import { kernelSetName, SET_NAMES, type SetName } from './sets.ts';
 import { DEFAULT_NODE_PORTS } from './settings.ts';
@@ -50,11 +51,6 @@ export class Ownership {
   }
 }
 
-/** "10.96.0.1,tcp:443": a virtual server as sets have it. */
-function portalOf({ address, protocol, port }: AddressKey): string {
-  return formatMember({ address, protocol, port });
-}
-
 function keyOf(family: Family, { address, protocol, port }: SetMember): AddressKey | null {
   if (address === undefined || protocol === undefined || port === undefined) return null;
   return { family, address, protocol, port };
@@ -91,7 +87,7 @@ export class Footprint {
 
   /** True when the member is there for one of the virtual servers; never for health-check ports, which belong to none. */
   hasMember(set: SetName, family: Family, member: SetMember): boolean {
-    const { address, protocol, port } = member;
+    const { address, port } = member;
     switch (set) {
       case 'KUBE-HEALTH-CHECK-NODE-PORT':
         return false;
@@ -106,12 +102,7 @@ export class Footprint {
       case 'KUBE-NODE-PORT-LOCAL-UDP':
         return this.ports.has(`${family} 17 ${port}`);
       default:
-        return (
-          address !== undefined &&
-          protocol !== undefined &&
-          port !== undefined &&
-          this.portals.has(formatMember({ address, protocol, port }))
-        );
+        return this.portals.has(portalOf(member));
     }
   }
 }

@@ -18,7 +18,7 @@ import type { Table } from './table.ts';
 import { spareOthers, type Written } from './taken-keys.ts';
 
 /** What no Service wants, as work for steps; taken over by whoever is given it. */
-export interface Unwanted {
+interface Unwanted {
   readonly delta: LedgerDelta;
   readonly deleted: readonly AddressService[];
 }
@@ -29,6 +29,7 @@ export interface PresentState {
   readonly addresses: ReadonlySet<IpAddress> | null;
 }
 
+/** What a step is for, beside its Services. */
 export interface StepOptions {
   /** On the first apply: what is in here needs no operation. */
   readonly present?: PresentState | null;
