@@ -7,6 +7,7 @@ import type { ServiceKey } from '../../model/names.ts';
 import type { IpvsOperation } from '../../kernel/ipvs.ts';
 import { formatServiceKey } from '../../kernel/ipvs-codec.ts';
 import { realServerId } from './desired.ts';
+import type { AppliedVirtualServer } from './diff.ts';
 import { formatDrain, type Drain, type DrainEnd, type VirtualServerDrains } from './drains.ts';
 import type { CountedDestination, IpvsKernelPort } from './port.ts';
 import type { IpvsSettings } from './settings.ts';
@@ -80,8 +81,17 @@ export class Drainer {
     }
     if (operations.length > 0) await this.delete(operations, looks);
     const finished: ServiceKey[] = [];
-    for (const look of looks) if (this.settle(look, nowMs)) finished.push(look.of.key);
-    return operations.length + (await writer.write(finished));
+    const going = new Map<string, AppliedVirtualServer>();
+    for (const look of looks) {
+      const { id, key } = look.of;
+      const applied = table.applied.get(id);
+      if (applied !== undefined && this.isLast(look)) going.set(id, applied);
+      if (this.settle(look, nowMs)) finished.push(key);
+    }
+    const written = await writer.write(finished);
+    // One that could not go has its servers still, as none of them was deleted singly.
+    for (const [id, applied] of going) if (table.applied.has(id)) table.applied.set(id, applied);
+    return operations.length + written;
   }
 
   private async readEnds(of: VirtualServerDrains, nowMs: number): Promise<Map<string, DrainEnd>> {

@@ -207,6 +207,15 @@ describe('a Service that goes', () => {
     expect([kernel.dump(), kernel.cut, backend.drains.size]).toEqual([before, [], 0]);
   });
 
+  it('and cannot go when it has drained, because something leads to it, keeps no old server when it comes again', async () => {
+    const { kernel, backend } = await started([web(['10.0.0.1'])]);
+    kernel.faults.push({ matches: (write) => write.startsWith('DEL KUBE'), errno: 'ENOMEM', times: 1 });
+    const { leftovers } = await backend.apply(change([web([]).key]));
+    expect([leftovers.includes(ID), servers(kernel)]).toEqual([true, ['10.0.0.1 0']]);
+    await backend.apply(change([web([])]));
+    expect([servers(kernel), backend.drains.size]).toEqual([[], 0]);
+  });
+
   it('leaves its address to another, whose servers serve while the old ones drain', async () => {
     const { kernel, backend, after } = await started([web(['10.0.0.1'])]);
     connect(kernel, '10.0.0.1');
