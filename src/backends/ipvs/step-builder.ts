@@ -1,6 +1,7 @@
 // What one step has to do: settles who has what of its Services, and gathers what the kernel lacks and what nobody wants any more. Writes
 // nothing to the kernel; the ledger counts on the step from here on.
 
+import { formatServiceKey } from '../../kernel/ipvs-codec.ts';
 import type { IpAddress } from '../../model/ip.ts';
 import type { ServiceKey } from '../../model/names.ts';
 import type { Absent } from './absent.ts';
@@ -66,7 +67,6 @@ export class StepBuilder {
     const { kept, ledger } = this.table;
     const delta = unwanted?.delta ?? emptyDelta();
     const work: Work = { delta, wanted: [], changed: new Map(), deleted: [] };
-    for (const service of unwanted?.deleted ?? []) this.addDeletion(work, service);
     let settled = 0;
     for (const key of keys) {
       const previous = ledger.effectiveOf(key);
@@ -75,6 +75,9 @@ export class StepBuilder {
       if (next !== null) this.addWanted(work, key, next, isRepair);
       this.addUnwanted(work, previous);
     }
+    // Only now: what nobody wanted may linger or be wanted from this step on.
+    for (const service of unwanted?.deleted ?? [])
+      if (this.table.holderOf(formatServiceKey(service)) === undefined) this.addDeletion(work, service);
     if (before !== null) spareOthers(delta, before, kept, this.absent);
     for (const member of delta.addMembers.values()) kept.delete(member);
     if (present !== null) {
