@@ -23,6 +23,7 @@ const SYNCED: AgentStatus = {
   leftovers: [],
   repairs: repairs([], 0),
   verification: null,
+  takeOver: null,
   kernel: { switches: [], error: '' },
   problems: [],
 };

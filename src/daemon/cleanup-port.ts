@@ -20,7 +20,7 @@ import { NftablesClient } from '../kernel/nftables.ts';
 import { RtnetlinkClient } from '../kernel/rtnetlink.ts';
 import { errorLine, hasCode, KernelError, PointsmanError } from '../model/errors.ts';
 import { isLinkLocal, isLoopback, type Family, type IpAddress } from '../model/ip.ts';
-import type { NodeInventory, SavedRules } from './cleanup-plan.ts';
+import type { NodeInventory, RuleInventory, SavedRules } from './cleanup-plan.ts';
 import type { CleanupPort } from './cleanup-run.ts';
 
 /** nf_tables gives back the sets of deleted rules behind the answer, from a worker of the kernel. */
@@ -61,6 +61,11 @@ export class KernelCleanupPort implements CleanupPort {
   }
 
   async read(): Promise<NodeInventory> {
+    return { ...(await this.readRules()), ipvs: await this.readIpvs() };
+  }
+
+  /** The rules alone. */
+  async readRules(): Promise<RuleInventory> {
     const unread: Kept[] = [];
     const rules: SavedRules[] = [];
     for (const tool of this.tools) {
@@ -80,7 +85,7 @@ export class KernelCleanupPort implements CleanupPort {
           reason: 'not installed, so its rules stay',
         });
     const tables = this.families.filter((family) => this.hasProxyTable(family));
-    return { ipvs: await this.readIpvs(), rules, nftables: tables, unread };
+    return { rules, nftables: tables, unread };
   }
 
   private hasProxyTable(family: Family): boolean {

@@ -16,6 +16,7 @@ import type { ClusterEvent } from '../model/objects.ts';
 import type { Problem } from '../model/problem.ts';
 import type { NodeOptions } from '../plan/plan.ts';
 import { Agent } from './agent.ts';
+import { KernelCleanupPort } from './cleanup-port.ts';
 import { ConfigFollower } from './config-follower.ts';
 import { drainMatcher, matchingDrains, type DrainingServerStatus } from './drain-status.ts';
 import { Draining, logCut } from './draining.ts';
@@ -24,11 +25,13 @@ import { LocalAddresses } from './local-addresses.ts';
 import { MissingSchedulers } from './missing-schedulers.ts';
 import type { Log } from './log.ts';
 import { makePacer } from './pacer.ts';
+import { describeRival, findRival } from './rival.ts';
 import { ipvsSettings, nodeOptionsFrom } from './settings.ts';
 import { detectFamilies, readConfig, requireRoot, requireScheduler, type DaemonOptions } from './start-up.ts';
 import { agentMetrics, type MetricFamily } from './metrics.ts';
-import { collectFacts, collectStatus, type AgentStatus } from './status.ts';
+import { collectFacts, collectStatus, whyNotSynced, type AgentStatus } from './status.ts';
 import { SyncLoop, type SyncReason, type Timers } from './sync-loop.ts';
+import { TakeOver } from './take-over.ts';
 import { logRepair, Verification } from './verification.ts';
 
 const RETRY_INITIAL_MS = 1000;
@@ -54,6 +57,7 @@ export class Daemon {
   private readonly verification: Verification;
   private readonly flows: Flows;
   private readonly draining: Draining;
+  private readonly takeOver: TakeOver;
   private readonly configFollower: ConfigFollower;
   private readonly nodeName: string;
   private readonly families: readonly Family[];
@@ -126,6 +130,21 @@ export class Daemon {
       beside: (task) => this.loop.beside(task),
       timers: NODE_TIMERS,
     });
+    this.takeOver = new TakeOver({
+      families,
+      kernel: port,
+      openLeftovers: () => KernelCleanupPort.open(families),
+      verifier: this.backend.verifier,
+      obstacle: () => whyNotSynced(collectFacts(this.agent, this.backend)),
+      rival: async () => {
+        const rival = await findRival({ metricsAddress: this.config.metricsBindAddress });
+        return rival === null ? null : describeRival(rival);
+      },
+      beside: (work) => this.verification.beside(work),
+      onRemoved: () => this.backend.retellFlows(),
+      log: this.log,
+      timers: NODE_TIMERS,
+    });
     this.configFollower = new ConfigFollower({
       log: this.log,
       check: ({ ipvs }) => requireScheduler(ipvs.scheduler),
@@ -165,6 +184,7 @@ export class Daemon {
   }
 
   private async sync(reason: SyncReason): Promise<{ needsRetry: boolean }> {
+    await this.takeOver.beforeSync();
     const result = await this.agent.sync(reason);
     this.afterWork();
     const isNews = await this.missingSchedulers.learn(this.backend.failedOperations(), (key) =>
@@ -178,6 +198,7 @@ export class Daemon {
   private afterWork(): void {
     this.flows.afterSync();
     this.draining.afterSync();
+    this.takeOver.afterSync();
   }
 
   private settings(): ReturnType<typeof ipvsSettings> {
@@ -245,7 +266,11 @@ export class Daemon {
           failed.has(object) && (reason === 'KernelRefused' || reason === 'ForeignVirtualServer'),
       )
       .map(({ object, message }) => `${object}: ${message}`);
-    return [...ofNode, ...ofServices];
+    const reasons = [...ofNode, ...ofServices];
+    const notTakenOver = reasons.length === 0 ? await this.takeOver.settled() : '';
+    return notTakenOver === ''
+      ? reasons
+      : [`rules of a kube-proxy of another mode are left: ${notTakenOver}`];
   }
 
   /** Syncs and goes on following manifests, configuration and addresses until `stop`. */
@@ -290,7 +315,12 @@ export class Daemon {
 
   async status(only?: (key: ServiceKey) => boolean): Promise<AgentStatus> {
     const status = await collectStatus(this.agent, this.backend, this.port, only);
-    return { ...status, verification: this.verification.status, problems: this.problems() };
+    return {
+      ...status,
+      verification: this.verification.status,
+      takeOver: this.takeOver.status,
+      problems: this.problems(),
+    };
   }
 
   /** Servers that keep old connections; `target` as in drainMatcher. Throws USAGE. */
@@ -327,6 +357,8 @@ export class Daemon {
     await this.flows.stop();
     onWait('the look at what drains');
     await this.draining.stop();
+    onWait("the take-over of a kube-proxy's rules");
+    await this.takeOver.stop();
     onWait('the sync that runs');
     await this.loop.stop();
     this.port.close();

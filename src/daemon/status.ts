@@ -19,6 +19,7 @@ import type { ServiceKey } from '../model/names.ts';
 import type { Problem } from '../model/problem.ts';
 import { hasFailures, type Agent } from './agent.ts';
 import { drainStatus, type DrainStatus } from './drain-status.ts';
+import type { TakeOverStatus } from './take-over.ts';
 import type { VerifyLoopStatus } from './verify-loop.ts';
 
 export interface RealServerStatus {
@@ -96,6 +97,8 @@ export interface AgentStatus extends AgentFacts {
   readonly services: readonly ServiceStatus[];
   /** How far the comparison of the whole table with the kernel has come; null where nothing is verified. */
   readonly verification: VerifyLoopStatus | null;
+  /** What a kube-proxy of another mode left, and what became of it; null where nobody looks for it. */
+  readonly takeOver: TakeOverStatus | null;
   readonly kernel: KernelStatus;
   readonly problems: readonly Problem[];
 }
@@ -135,9 +138,21 @@ export function collectFacts(agent: Agent, backend: IpvsBackend): AgentFacts {
   };
 }
 
+/** One thing that keeps the agent from being synced, for a person; '' when it is. */
+export function whyNotSynced(facts: AgentFacts): string {
+  const { isSynced, lastError, lastSync, failedOperations, leftovers } = facts;
+  if (isSynced) return '';
+  const [operation] = failedOperations;
+  const [service] = lastSync?.failedServices ?? [];
+  if (lastError !== '') return lastError;
+  if (operation !== undefined) return `${operation.object}: ${operation.message}`;
+  if (service !== undefined) return `Service ${service} is not in the kernel`;
+  return leftovers[0] === undefined ? 'a sync goes on' : `${leftovers[0]} could not be removed`;
+}
+
 /**
  * Collects the status. With `only`, the Services whose "namespace/name" it accepts; others cost nothing. Each virtual server costs
- * one dump of its real servers. How far verification is, is for the caller to fill in.
+ * one dump of its real servers. How far verification and take-over are, is for the caller to fill in.
  */
 export async function collectStatus(
   agent: Agent,
@@ -157,6 +172,7 @@ export async function collectStatus(
     ...collectFacts(agent, backend),
     services,
     verification: null,
+    takeOver: null,
     kernel: kernelStatus(backend),
     problems: agent.problems(),
   };

@@ -27,7 +27,7 @@ export class Verification {
     this.parts = parts;
     this.loop = new VerifyLoop({
       verifier: parts.backend.verifier,
-      beside: (work) => this.runBeside(work),
+      beside: (work) => this.beside(work),
       onError: (message) => parts.log.error('Verification failed; it goes on', { err: message }),
       timers: parts.timers,
     });
@@ -56,8 +56,8 @@ export class Verification {
     this.loop.repairNow();
   }
 
-  /** Not before the first sync: until then nothing is known to be ours. */
-  private async runBeside(work: () => Promise<void>): Promise<void> {
+  /** Runs work of the verifier beside the syncs; leaves it out before the first sync: until then nothing is known to be ours. */
+  async beside(work: () => Promise<void>): Promise<void> {
     const { afterWork, agent, backend, syncLoop } = this.parts;
     await syncLoop.beside(async () => {
       if (agent.status.lastReport === null) return { needsRetry: false };

@@ -233,6 +233,12 @@ export class IpvsBackend implements Backend {
     }
   }
 
+  /** Tells `onFlowChange` of every UDP virtual server once more: rules of others may have made flows beside them. */
+  retellFlows(): void {
+    this.table.applied.touchAll();
+    this.tellFlows();
+  }
+
   /** What is not as planned at present, as after an apply that did nothing. */
   currentReport(): ApplyReport {
     return this.report(0, this.settings.now());

@@ -34,6 +34,11 @@ export class AppliedVirtualServers extends Map<string, AppliedVirtualServer> {
     super.set(id, virtualServer);
   }
 
+  /** As if each of them had changed. */
+  touchAll(): void {
+    for (const [id, { service }] of this) this.touch(id, service);
+  }
+
   private touch(id: string, service: AppliedVirtualServer['service']): void {
     if (service.protocol === PROTOCOL_NUMBER.UDP) this.touched.set(id, service);
   }
