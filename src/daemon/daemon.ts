@@ -29,7 +29,7 @@ import { describeRival, findRival } from './rival.ts';
 import { ipvsSettings, nodeOptionsFrom } from './settings.ts';
 import { detectFamilies, readConfig, requireRoot, requireScheduler, type DaemonOptions } from './start-up.ts';
 import { agentMetrics, type MetricFamily } from './metrics.ts';
-import { collectFacts, collectStatus, whyNotSynced, type AgentStatus } from './status.ts';
+import { collectFacts, collectStatus, failureText, type AgentStatus } from './status.ts';
 import { SyncLoop, type SyncReason, type Timers } from './sync-loop.ts';
 import { TakeOver } from './take-over.ts';
 import { logRepair, Verification } from './verification.ts';
@@ -135,7 +135,7 @@ export class Daemon {
       kernel: port,
       openLeftovers: () => KernelCleanupPort.open(families),
       verifier: this.backend.verifier,
-      obstacle: () => whyNotSynced(collectFacts(this.agent, this.backend)),
+      obstacle: () => failureText(collectFacts(this.agent, this.backend)),
       rival: async () => {
         const rival = await findRival({ metricsAddress: this.config.metricsBindAddress });
         return rival === null ? null : describeRival(rival);

@@ -9,7 +9,7 @@ import { parseIp, type IpAddress } from '../model/ip.ts';
 import type { ClusterEvent } from '../model/objects.ts';
 import type { NodeOptions } from '../plan/plan.ts';
 import { PLAIN_NODE } from '../../test/nodes.ts';
-import { collectFacts, collectStatus } from './status.ts';
+import { collectFacts, collectStatus, failureText, type AgentFacts } from './status.ts';
 
 const ip = (text: string): IpAddress => parseIp(text) as IpAddress;
 const NODE: NodeOptions = {
@@ -250,5 +250,22 @@ describe('the status', () => {
     expect(facts).toMatchObject({ isSynced: true, syncs: 1, plannedServices: 2, pendingServices: 0 });
     expect(kernel.lists).toEqual([]);
     expect(await collectStatus(agent, backend, connectionsOf(kernel))).toMatchObject(facts);
+  });
+
+  it.each([
+    ['', {}],
+    ['', { isSynced: false, pendingServices: 3 }],
+    ['the first sync is not done', { lastSync: null }],
+    ['no socket', { lastSync: null, lastError: 'no socket' }],
+    [
+      'TCP 10.96.0.1:443: refused',
+      { failedOperations: [{ object: 'TCP 10.96.0.1:443', message: 'refused' }] },
+    ],
+    ['Service default/web is not in the kernel', { lastSync: { failedServices: ['default/web'] } }],
+    ['10.96.0.9 could not be removed', { leftovers: ['10.96.0.9'] }],
+  ])('says %j for %j', async (text, more) => {
+    const { agent, backend } = startAgent(new FakeIpvsKernel(), NODE, objects('web', '172.30.0.41', []));
+    await agent.sync('request');
+    expect(failureText({ ...collectFacts(agent, backend), ...more } as AgentFacts)).toBe(text);
   });
 });

@@ -138,16 +138,15 @@ export function collectFacts(agent: Agent, backend: IpvsBackend): AgentFacts {
   };
 }
 
-/** One thing that keeps the agent from being synced, for a person; '' when it is. */
-export function whyNotSynced(facts: AgentFacts): string {
-  const { isSynced, lastError, lastSync, failedOperations, leftovers } = facts;
-  if (isSynced) return '';
+/** One thing that could not be done, for a person; '' when all that was tried is done. What is not tried yet does not count. */
+export function failureText({ lastError, lastSync, failedOperations, leftovers }: AgentFacts): string {
   const [operation] = failedOperations;
   const [service] = lastSync?.failedServices ?? [];
   if (lastError !== '') return lastError;
+  if (lastSync === null) return 'the first sync is not done';
   if (operation !== undefined) return `${operation.object}: ${operation.message}`;
   if (service !== undefined) return `Service ${service} is not in the kernel`;
-  return leftovers[0] === undefined ? 'a sync goes on' : `${leftovers[0]} could not be removed`;
+  return leftovers[0] === undefined ? '' : `${leftovers[0]} could not be removed`;
 }
 
 /**

@@ -52,7 +52,7 @@ export interface TakeOverParts {
   readonly verifier: Pick<VerifierWork, 'status' | 'checkSlice'> & {
     readonly repairs: Pick<Repairs, 'total'>;
   };
-  /** Why our own state is not all in the kernel, '' when it is. */
+  /** What of our own state could not be written, '' when all that was tried could. */
   readonly obstacle: () => string;
   /** The kube-proxy that runs here, in words, or null. */
   readonly rival: () => Promise<string | null>;
@@ -168,7 +168,8 @@ export class TakeOver {
 
   private async verifyAndRemove(): Promise<void> {
     const { beside, obstacle, rival, timers } = this.parts;
-    const why = obstacle() || (await rival()) || '';
+    // Looking for a kube-proxy takes up to half a second: before a comparison and before the removal, not before each slice.
+    const why = obstacle() || (this.baseline === null ? await rival() : null) || '';
     if (why !== '') {
       this.baseline = null;
       this.pause('waiting', why);
@@ -179,7 +180,10 @@ export class TakeOver {
     await beside(async () => {
       this.dueMs = 0;
       try {
-        if (await this.compareSlice()) await this.remove();
+        if (!(await this.compareSlice())) return;
+        const running = await rival();
+        if (running === null) await this.remove();
+        else this.pause('waiting', running);
       } catch (error) {
         this.pause('failed', errorLine(error));
       }
