@@ -4,6 +4,7 @@
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { AgentProcess, pointsman, tool, type StatusView } from '../agent-process.ts';
+import { placeForeignThings } from '../foreign-things.ts';
 import { createTopology, type Host } from '../topology.ts';
 import { Traffic, type Protocol } from '../traffic.ts';
 import { config, FAMILIES, manifests, PORTS, serviceAddress, withoutEndpoint } from './first-light-input.ts';
@@ -37,6 +38,7 @@ const countsAt = async (address: string, port: number, count: number): Promise<u
   (await reach({ from: client, address, port, protocol: 'TCP', count })).counts;
 
 const results: Record<string, unknown> = {};
+const foreign = placeForeignThings();
 
 // Somebody else's virtual servers: one that we do not need, one on a key that we do.
 tool('/sbin/ipvsadm', ['-A', '-t', '192.0.2.77:80', '-s', 'wlc']);
@@ -66,6 +68,7 @@ const agent = new AgentProcess(ARGS);
 await agent.until('first sync', (status) => status.services.length > 0 && status.problems.length > 0);
 results.secondSyncLog = agent.logText;
 results.stateAgain = dump();
+foreign.placeMore();
 
 results.rr = await countsAt(net.node.ipv4, PORTS.nodePort.TCP, 400);
 const matrix: Record<string, unknown> = {};

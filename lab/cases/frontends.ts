@@ -4,6 +4,7 @@
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { pointsman, tool } from '../agent-process.ts';
+import { placeForeignThings } from '../foreign-things.ts';
 import { createTopology, SERVICE_NETWORKS } from '../topology.ts';
 import { Traffic } from '../traffic.ts';
 import { answerText, cellsOf, VARIANTS, type Cell } from './frontends-cells.ts';
@@ -48,6 +49,7 @@ await traffic.serve([
 ]);
 
 const results: Record<string, unknown> = {};
+placeForeignThings();
 for (const variant of VARIANTS) {
   writeFileSync(CONFIG, config(variant));
   const once = pointsman(['run', ...ARGS, '--once']);

@@ -5,6 +5,7 @@ import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { request } from 'node:http';
 import { join } from 'node:path';
 import { AGENT_SOCKET, AgentProcess, tool } from '../agent-process.ts';
+import { placeForeignThings } from '../foreign-things.ts';
 import { createTopology } from '../topology.ts';
 import { config, manifests, serviceAddress } from './first-light-input.ts';
 
@@ -20,11 +21,13 @@ mkdirSync(MANIFESTS, { recursive: true });
 writeFileSync(join(MANIFESTS, 'all.yaml'), manifests());
 writeFileSync(CONFIG, config('rr'));
 const net = createTopology({ pods: 1 });
+const foreign = placeForeignThings();
 const agent = new AgentProcess([
   ...['--manifests', MANIFESTS],
   ...['--config', CONFIG, '--hostname-override', 'node1'],
 ]);
 await agent.until('synced', ({ isSynced }) => isSynced);
+foreign.placeMore();
 
 const state = (): string =>
   [

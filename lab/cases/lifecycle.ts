@@ -16,6 +16,7 @@ import { request } from 'node:http';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { pointsman, tool } from '../agent-process.ts';
+import { isForeignLine, placeForeignThings } from '../foreign-things.ts';
 
 const POINTSMAN = fileURLToPath(new URL('../../bin/pointsman', import.meta.url));
 const FOLDER = '/run/lifecycle';
@@ -142,7 +143,7 @@ const serviceCount = (through: readonly string[] = []): number => {
   const line = [...through, '/sbin/ipvsadm', '-Sn'];
   return tool(line[0] ?? '', line.slice(1))
     .stdout.split('\n')
-    .filter((line) => line.startsWith('-A')).length;
+    .filter((line) => line.startsWith('-A') && !isForeignLine(line)).length;
 };
 const served = (count: number, agent?: Agent, through: readonly string[] = []): Promise<void> =>
   until(`${count} virtual servers`, () => serviceCount(through) === count, agent);
@@ -168,6 +169,7 @@ for (const line of [
 ])
   tool('/usr/sbin/ip', line.split(' '));
 writeServices(3);
+const foreign = placeForeignThings();
 
 // A second network namespace: its agent is none of ours, and its control socket finds no room for half a minute.
 const INSIDE = ['/usr/sbin/ip', 'netns', 'exec', 'other'];
@@ -200,6 +202,7 @@ results.oldStopped = await winner.stop();
 await ready(next);
 results.isUnchangedByUpgrade = state() === before;
 
+foreign.placeMore();
 // The wall clock jumps, two days back and four ahead; changes are followed all the same.
 const clock = (days: string): unknown => tool('/bin/date', ['-s', days]).code;
 results.clock = [clock('-2 days')];

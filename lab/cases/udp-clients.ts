@@ -5,6 +5,7 @@ import { mkdirSync, writeFileSync } from 'node:fs';
 import { request } from 'node:http';
 import { join } from 'node:path';
 import { AgentProcess } from '../agent-process.ts';
+import { placeForeignThings } from '../foreign-things.ts';
 import { createTopology, type Host } from '../topology.ts';
 import { Traffic } from '../traffic.ts';
 import { config, manifests, PORTS, withoutEndpoint } from './first-light-input.ts';
@@ -82,8 +83,10 @@ async function untilDeleted(isEnough: (counts: number[]) => boolean): Promise<nu
 
 const args = ['--manifests', MANIFESTS, '--config', CONFIG, '--hostname-override', 'node1'];
 const results: Record<string, unknown> = {};
+const foreign = placeForeignThings();
 let agent = new AgentProcess(args);
 await agent.until('synced', ({ isSynced }) => isSynced);
+foreign.placeMore();
 // Rules, hence connection tracking, before the first client.
 writeFileSync(
   join(MANIFESTS, 'all.yaml'),
