@@ -59,6 +59,11 @@ export interface StatusView {
   };
   readonly foreignVirtualServers: readonly string[];
   readonly repairs: { readonly total: number };
+  readonly takeOver: {
+    readonly state: string;
+    readonly what: readonly string[];
+    readonly reason: string;
+  } | null;
   readonly problems: readonly {
     readonly object: string;
     readonly reason: string;
