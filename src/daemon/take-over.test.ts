@@ -210,6 +210,25 @@ it('tells what was refused, and tries the rest again with a pause that doubles',
   expect(takeOver.status).toEqual({ state: 'done', what: WHAT, reason: '' });
 });
 
+it('does not take for gone what it cannot read any more', async () => {
+  const { world, takeOver, timers, sync } = start(LEFT);
+  world.obstacle = 'not yet';
+  await sync();
+  const unread = { kind: 'rules', object: 'iptables-legacy', reason: 'cannot be read: EMFILE' } as const;
+  world.left = { ...NOTHING, unread: [unread, { ...unread, object: 'iptables-nft' }] };
+  world.obstacle = '';
+  await timers.advance(1000);
+  for (let turn = 0; turn < 20; turn++) await settled();
+  expect(takeOver.status).toMatchObject({
+    state: 'failed',
+    reason: 'iptables-legacy cannot be read: EMFILE',
+  });
+  world.left = LEFT;
+  await timers.advance(30_000);
+  for (let turn = 0; turn < 20; turn++) await settled();
+  expect(takeOver.status).toEqual({ state: 'done', what: WHAT, reason: '' });
+});
+
 it('tells why it cannot look, and looks again', async () => {
   const { world, takeOver, timers, sync } = start(LEFT);
   const { rules } = LEFT;

@@ -205,17 +205,22 @@ export class TakeOver {
 
   private async remove(): Promise<void> {
     const { log, onRemoved } = this.parts;
-    const [plan, { failed, removed }] = await this.withLeftovers(async (port) => {
+    const { what } = this.current;
+    const [plan, { failed, removed }, unread] = await this.withLeftovers(async (port) => {
       // Read anew: somebody may have changed something since.
-      const fresh = planTakeOver(await port.readRules());
-      return [fresh, await carryOut(fresh, port)] as const;
+      const left = await port.readRules();
+      const fresh = planTakeOver(left);
+      return [fresh, await carryOut(fresh, port), left.unread] as const;
     });
     // What translated may have made flows until now.
     if (removed.length > 0) onRemoved();
-    const what = this.current.what;
     const [first] = failed;
-    if (first !== undefined) {
-      this.pause('failed', `${first.object}: ${first.error}`);
+    // An iptables that this kernel does not have cannot be read, either; one that had something must be.
+    const hidden = unread.find(({ object }) => what.some((each) => each.startsWith(`${object}:`)));
+    if (first !== undefined || hidden !== undefined) {
+      const reason =
+        first === undefined ? `${hidden?.object} ${hidden?.reason}` : `${first.object}: ${first.error}`;
+      this.pause('failed', reason);
       return;
     }
     this.current = { state: 'done', what, reason: '' };
