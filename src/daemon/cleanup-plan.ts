@@ -91,6 +91,13 @@ export function planTakeOver({ rules, nftables, unread }: RuleInventory): Cleanu
   return { removals: [...removals, ...planTableRemoval(nftables)], kept };
 }
 
+/** False when `text`, as iptables-save prints it, has nothing that `planTakeOver` would remove: cheaper than a plan. */
+export function mayBeLeft(text: string): boolean {
+  return /\b(?:KUBE-(?:SVC|SVL|SEP|EXT|FW)-|KUBE-NODEPORTS\b|KUBE-EXTERNAL-SERVICES\b|POINTSMAN-WAS-)/.test(
+    text,
+  );
+}
+
 /** Chains that do not translate by themselves, and that other programs of Kubernetes make, too. */
 const NO_MODES_OWN: ReadonlySet<string> = new Set([
   'KUBE-MARK-MASQ',

@@ -84,12 +84,8 @@ export class KernelCleanupPort implements CleanupPort {
           object: `iptables, ${family}`,
           reason: 'not installed, so its rules stay',
         });
-    const tables = this.families.filter((family) => this.hasProxyTable(family));
+    const tables = proxyTables(this.nftables, this.families);
     return { rules, nftables: tables, unread };
-  }
-
-  private hasProxyTable(family: Family): boolean {
-    return unlessMissing(() => this.nftables.hasTable(family, PROXY_TABLE)) ?? false;
   }
 
   private async readIpvs(): Promise<IpvsInventory> {
@@ -185,6 +181,20 @@ export class KernelCleanupPort implements CleanupPort {
   async deleteLink(name: string): Promise<void> {
     this.links.deleteLink(name);
   }
+}
+
+/** The families that have kube-proxy's table in nf_tables; starts no program. */
+export function findProxyTables(families: readonly Family[]): Family[] {
+  const client = NftablesClient.open();
+  try {
+    return proxyTables(client, families);
+  } finally {
+    client.close();
+  }
+}
+
+function proxyTables(client: NftablesClient, families: readonly Family[]): Family[] {
+  return families.filter((family) => unlessMissing(() => client.hasTable(family, PROXY_TABLE)) ?? false);
 }
 
 /** What a link that is up gets from the kernel; it goes with the link. */

@@ -16,7 +16,8 @@ import type { ClusterEvent } from '../model/objects.ts';
 import type { Problem } from '../model/problem.ts';
 import type { NodeOptions } from '../plan/plan.ts';
 import { Agent } from './agent.ts';
-import { KernelCleanupPort } from './cleanup-port.ts';
+import { mayBeLeft } from './cleanup-plan.ts';
+import { findProxyTables, KernelCleanupPort } from './cleanup-port.ts';
 import { ConfigFollower } from './config-follower.ts';
 import { drainMatcher, matchingDrains, type DrainingServerStatus } from './drain-status.ts';
 import { Draining, logCut } from './draining.ts';
@@ -76,6 +77,7 @@ export class Daemon {
     families: readonly Family[],
     port: KernelPort,
     behaviour: KernelBehaviour,
+    suspects: ReadonlyMap<Family, boolean>,
   ) {
     this.behaviour = behaviour;
     this.log = options.log;
@@ -133,6 +135,8 @@ export class Daemon {
     this.takeOver = new TakeOver({
       families,
       kernel: port,
+      suspects,
+      tables: () => findProxyTables(families),
       openLeftovers: () => KernelCleanupPort.open(families),
       verifier: this.backend.verifier,
       obstacle: () => failureText(collectFacts(this.agent, this.backend)),
@@ -165,10 +169,13 @@ export class Daemon {
     requireRoot();
     await claim(config);
     const families = detectFamilies();
-    const port = await KernelPort.open(families);
+    const suspects = new Map<Family, boolean>();
+    const port = await KernelPort.open(families, {
+      onSavedRules: (family, text) => suspects.set(family, suspects.get(family) === true || mayBeLeft(text)),
+    });
     await requireScheduler(config.ipvs.scheduler);
     const behaviour = probeKernelBehaviour();
-    const daemon = new Daemon(options, config, nodeName, families, port, behaviour);
+    const daemon = new Daemon(options, config, nodeName, families, port, behaviour, suspects);
     options.log.info('Probed what this kernel does', {
       connectionReuse: behaviour.connectionReuse.result,
       removedServer: behaviour.removedServer.result,

@@ -28,7 +28,11 @@ function ownRules(text: string): KernelRules {
   return new Map([['nat', new Map(chains.map(([name, { rules }]) => [name, rules.map(formatRule)]))]]);
 }
 
-function start(left: RuleInventory, own = '') {
+function start(
+  left: RuleInventory,
+  own = '',
+  suspects: readonly (readonly [Family, boolean])[] = [['IPv4', true]],
+) {
   const world = {
     left,
     obstacle: '',
@@ -39,6 +43,7 @@ function start(left: RuleInventory, own = '') {
     repairs: 0,
     requests: [] as string[],
     reads: 0,
+    tables: [] as Family[],
   };
   const log: string[] = [];
   const timers = new FakeTimers();
@@ -69,6 +74,8 @@ function start(left: RuleInventory, own = '') {
       createSet: (set, family) => request(`create ${set} ${family}`),
       restoreRules: (family, text) => request(`set aside ${family} ${text.split('\n')[1]}`),
     },
+    suspects: new Map(suspects),
+    tables: () => world.tables,
     openLeftovers: () =>
       Promise.resolve({
         read: never,
@@ -118,6 +125,28 @@ it('looks once where nothing is left, and sets nothing aside', async () => {
     [],
   ]);
   expect(await takeOver.settled()).toBe('');
+});
+
+it.each([
+  [
+    'no rules were seen that may be left',
+    [
+      ['IPv4', false],
+      ['IPv6', false],
+    ],
+    '',
+    [],
+    0,
+  ],
+  ['none were read yet, and there are none', [], '', [], 0],
+  ['none were read yet, and there are some', [], '*nat\n:KUBE-SVC-NPX46M4PTMTKRN6Y - [0:0]\nCOMMIT\n', [], 1],
+  ['there is a table of nf_tables', [['IPv4', false]], '', ['IPv6'], 1],
+] as const)('%s: looks so often', async (_, suspects, own, tables, looks) => {
+  const { world, sync } = start(NOTHING, own, suspects);
+  world.tables = [...tables];
+  await sync();
+  await sync();
+  expect(world.reads).toBe(looks);
 });
 
 it('does nothing after a sync before which it was not asked', () => {

@@ -2,7 +2,7 @@
 // state is in the kernel and a comparison of all of it found nothing wrong; then its rules go, in one transaction for each family and flavour.
 // Guarantees:
 //  1. Nothing of mode ipvs is removed: that is ours by now. Nothing is done while a kube-proxy runs.
-//  2. One look at the rules that we write before the first sync, one at all others after it; where nothing was left, none after that.
+//  2. The rules that were read at the opening anyway say whether there is anything; where there is not, nothing is read ever after.
 //  3. What fails is told, and tried again with a pause that doubles.
 
 import { renderSetAside } from '../backends/iptables/set-aside.ts';
@@ -12,7 +12,7 @@ import type { Repairs } from '../backends/ipvs/repairs.ts';
 import { toolName, type Removal } from '../backends/removal.ts';
 import { errorLine, PointsmanError } from '../model/errors.ts';
 import type { Family } from '../model/ip.ts';
-import { planTakeOver, type RuleInventory } from './cleanup-plan.ts';
+import { mayBeLeft, planTakeOver, type RuleInventory } from './cleanup-plan.ts';
 import { carryOut, type CleanupPort } from './cleanup-run.ts';
 import { DueLoop } from './due-loop.ts';
 import type { Log } from './log.ts';
@@ -47,7 +47,11 @@ export interface TakeOverParts {
   readonly families: readonly Family[];
   /** The iptables that our rules are in. */
   readonly kernel: Pick<IpvsKernelPort, 'rules' | 'createSet' | 'restoreRules'>;
-  /** Every iptables and nf_tables; opened only when something is to be read. */
+  /** By family, whether rules that may be leftovers were seen in any iptables; missing where none were read yet. */
+  readonly suspects: ReadonlyMap<Family, boolean>;
+  /** The families that have kube-proxy's table in nf_tables. */
+  readonly tables: () => readonly Family[];
+  /** Every iptables and nf_tables; opened only when something is left. */
   readonly openLeftovers: () => Promise<LeftoversPort>;
   readonly verifier: Pick<VerifierWork, 'status' | 'checkSlice'> & {
     readonly repairs: Pick<Repairs, 'total'>;
@@ -69,6 +73,7 @@ export class TakeOver {
   private readonly loop: DueLoop;
   private current: TakeOverStatus = { state: 'none', what: [], reason: '' };
   private isSetAside = false;
+  /** True when it is known what there is. */
   private hasLooked = false;
   /** When there is something to do. */
   private dueMs = 0;
@@ -104,14 +109,23 @@ export class TakeOver {
   async beforeSync(): Promise<void> {
     if (this.isSetAside) return;
     this.isSetAside = true;
-    await Promise.all(this.parts.families.map((family) => this.setAside(family)));
+    const { families, tables } = this.parts;
+    const suspects = await Promise.all(families.map((family) => this.setAside(family)));
+    this.hasLooked = !suspects.includes(true) && tables().length === 0;
   }
 
-  private async setAside(family: Family): Promise<void> {
-    const { kernel, log, rival } = this.parts;
+  /** True when something may be left. */
+  private async setAside(family: Family): Promise<boolean> {
+    const { kernel, log, rival, suspects } = this.parts;
+    if (suspects.get(family) === false) return false;
     try {
-      const text = renderSetAside(await kernel.rules(family), kernelSetName('KUBE-IPVS-IPS', family));
-      if (text === '' || (await rival()) !== null) return;
+      const rules = await kernel.rules(family);
+      const text = renderSetAside(rules, kernelSetName('KUBE-IPVS-IPS', family));
+      if (text === '')
+        return (
+          suspects.get(family) ?? mayBeLeft([...rules.values()].flatMap((each) => [...each.keys()]).join(' '))
+        );
+      if ((await rival()) !== null) return true;
       await kernel.createSet('KUBE-IPVS-IPS', family);
       await kernel.restoreRules(family, text);
       log.info('Rules of a kube-proxy in mode iptables go on translating until ours are verified', {
@@ -124,6 +138,7 @@ export class TakeOver {
         err: errorLine(error),
       });
     }
+    return true;
   }
 
   /** Call it at the end of every sync. Cheap. */

@@ -56,16 +56,22 @@ export class Iptables {
   /**
    * Finds the flavour that this node uses (or takes the given one), and proves that it can write in this network namespace. When the
    * one that is used elsewhere cannot, the other one is tried. Throws MISSING_TOOL, MISSING_PRIVILEGE, or MISSING_MODULE with what each
-   * flavour said.
+   * flavour said. Where it has to read all rules of a flavour to decide, `onSaved` hears them as iptables-save prints them, '' for none.
    */
-  static async open(family: Family, options: { readonly flavour?: IptablesFlavour } = {}): Promise<Iptables> {
+  static async open(
+    family: Family,
+    options: {
+      readonly flavour?: IptablesFlavour;
+      readonly onSaved?: ((flavour: IptablesFlavour, text: string) => void) | undefined;
+    } = {},
+  ): Promise<Iptables> {
     const found = await findPrograms(family);
     const candidates =
       options.flavour === undefined ? found : found.filter(({ flavour }) => flavour === options.flavour);
     if (candidates.length === 0) throw missingTool(family, options.flavour);
     const { chosen, reason } =
       options.flavour === undefined
-        ? await detect(candidates)
+        ? await detect(candidates, options.onSaved)
         : { chosen: candidates[0], reason: 'as configured' };
     const order = [...candidates].sort((a, b) => Number(b === chosen) - Number(a === chosen));
     const refusals: string[] = [];
@@ -148,6 +154,7 @@ export function chooseFlavour(
 
 async function detect(
   candidates: readonly Programs[],
+  onSaved: (flavour: IptablesFlavour, text: string) => void = () => {},
 ): Promise<{ readonly chosen: Programs | undefined; readonly reason: string }> {
   if (candidates.length === 1) return { chosen: candidates[0], reason: 'it is the only one installed' };
   const saved = new Map<IptablesFlavour, string>();
@@ -155,6 +162,7 @@ async function detect(
     // All tables at once: naming one would make the legacy kernel create it. A flavour that the kernel lacks holds nothing.
     const result = await runTool(save, [], { timeoutMs: SAVE_TIMEOUT_MS, acceptExitCodes: [0, 1, 2, 3, 4] });
     saved.set(flavour, result.exitCode === 0 ? result.stdout : '');
+    onSaved(flavour, saved.get(flavour) ?? '');
   }
   const choice = chooseFlavour(saved);
   if (choice !== null)

@@ -262,7 +262,7 @@ async function takeOver(name: RecordedCase, mode: string): Promise<Record<string
 shell('modprobe nf_conntrack; echo 262144 > /proc/sys/net/netfilter/nf_conntrack_max');
 const results: Record<string, unknown> = {};
 for (const wanted of process.argv.slice(2)) {
-  const [mode = '', name] = wanted.split(' ') as [string, RecordedCase];
+  const [mode, name] = wanted.split(' ') as [string, RecordedCase];
   const startMs = performance.now();
   try {
     results[wanted] = await takeOver(name, mode);

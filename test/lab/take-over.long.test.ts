@@ -9,5 +9,7 @@ const reason = ipvsKernel.probe();
 
 describe.skipIf(reason !== null)(
   `every take-over on a real kernel${reason === null ? '' : ` (skipped: ${reason})`}`,
-  () => describeTakeOvers(['ipvs', 'iptables'].flatMap((mode) => RECORDED.map((name) => `${mode} ${name}`))),
+  () => {
+    describeTakeOvers(['ipvs', 'iptables'].flatMap((mode) => RECORDED.map((name) => `${mode} ${name}`)));
+  },
 );

@@ -32,6 +32,8 @@ export const SERVICE_LINK = 'kube-ipvs0';
 export interface KernelPortOptions {
   /** Size of an IPVS batch in bytes; default as measured. */
   readonly batchBytes?: number;
+  /** Hears all rules of a family in each iptables, where they had to be read to decide for one. */
+  readonly onSavedRules?: (family: Family, text: string) => void;
 }
 
 export class KernelPort implements IpvsKernelPort {
@@ -69,7 +71,10 @@ export class KernelPort implements IpvsKernelPort {
       const sets = keep(IpsetClient.open());
       const links = keep(RtnetlinkClient.open());
       const tools = new Map<Family, Iptables>();
-      for (const family of families) tools.set(family, await Iptables.open(family));
+      for (const family of families) {
+        const onSaved = (_: string, text: string): void => options.onSavedRules?.(family, text);
+        tools.set(family, await Iptables.open(family, { onSaved }));
+      }
       return new KernelPort(ipvs, sets, links, tools);
     } catch (error) {
       for (const client of opened) client.close();
