@@ -105,9 +105,9 @@ await traffic.serve([
 const ANSWER_MS = 20_000;
 const LIMIT_MS = 100_000;
 /** Between two connections of a client to a frontend: the guest has one CPU, and the agent needs it, too. */
-const PAUSE_MS = 300;
+const PAUSE_MS = 500;
 /** Made by each client after the take-over, before it counts as over. */
-const ATTEMPTS_AFTER = 3;
+const ATTEMPTS_AFTER = 2;
 
 /** New connections to every frontend at a steady rate, from each of its clients, until told to stop. */
 class Steady {
