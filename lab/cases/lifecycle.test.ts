@@ -44,7 +44,7 @@ describe.skipIf(reason !== null)(
     let results: Results;
 
     beforeAll(async () => {
-      const guest = await runInGuest(new URL('./lifecycle.ts', import.meta.url), [], { timeoutMs: 280_000 });
+      const guest = await runInGuest(new URL('./lifecycle.ts', import.meta.url), [], { timeoutMs: 480_000 });
       const json = guest.files.get('result.json');
       if (json === undefined)
         throw new Error(`the cases did not finish (exit ${guest.exitCode}):\n${guest.stderr}`);
