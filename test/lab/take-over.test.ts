@@ -10,6 +10,6 @@ const reason = ipvsKernel.probe();
 describe.skipIf(reason !== null)(
   `take-over on a real kernel${reason === null ? '' : ` (skipped: ${reason})`}`,
   () => {
-    describeTakeOvers(['ipvs 01-clusterip', 'iptables 02-nodeport-lb-local']);
+    describeTakeOvers(['ipvs 01-clusterip', 'iptables 01-clusterip']);
   },
 );
