@@ -27,6 +27,7 @@ export function statusSections(status: AgentStatus): string[][] {
     failedOperations(status.failedOperations),
     leftovers(status.leftovers),
     draining(status.draining),
+    takeOver(status.takeOver),
     switches(status.kernel),
     repairs(status.repairs),
     verification(status.verification),
@@ -94,6 +95,18 @@ function draining({ servers }: AgentStatus['draining']): string[] {
       formatTable(['VIRTUAL SERVER', 'REAL SERVER', 'ACTIVE', 'INACTIVE', 'TIME LEFT', 'SERVICE'], rows),
     ),
     ...more(servers.length - rows.length),
+  ];
+}
+
+function takeOver(status: AgentStatus['takeOver']): string[] {
+  if (status === null || status.state === 'none' || status.state === 'done') return [];
+  const { state, what, reason } = status;
+  const why = reason === '' ? '' : `: ${reason}`;
+  return [
+    state === 'failed'
+      ? `What a kube-proxy of another mode left could not be removed, and is tried again${why}`
+      : `What a kube-proxy of another mode left goes when all of ours was compared and is right${why}`,
+    ...what.map((each) => `  ${each}`),
   ];
 }
 

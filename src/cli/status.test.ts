@@ -116,6 +116,24 @@ No problems.
 `);
   });
 
+  it.each([
+    [
+      'waiting',
+      'a kube-proxy runs here',
+      'goes when all of ours was compared and is right: a kube-proxy runs here\n  12 jumps',
+    ],
+    ['waiting', '', 'goes when all of ours was compared and is right\n  12 jumps'],
+    ['failed', 'ENOMEM', 'could not be removed, and is tried again: ENOMEM\n  12 jumps'],
+  ] as const)('says what is to be taken over, %s (%s)', (state, reason, words) => {
+    const text = formatStatus({ ...SYNCED, takeOver: { state, what: ['12 jumps'], reason } });
+    expect(text).toContain(`What a kube-proxy of another mode left ${words}\n`);
+  });
+
+  it.each(['none', 'done'] as const)('says nothing of a take-over that is %s', (state) => {
+    const text = formatStatus({ ...SYNCED, takeOver: { state, what: ['12 jumps'], reason: '' } });
+    expect(text).toBe(formatStatus(SYNCED));
+  });
+
   it('shows problems and what others made', () => {
     const text = formatStatus({
       ...SYNCED,
