@@ -1,5 +1,5 @@
 // How the tests run. Fast tier: every *.test.ts but *.long.test.ts. Long tier (POINTSMAN_TEST_TIER=long): only *.long.test.ts.
-// Forks and not threads: namespaces and signals belong to a process. Two workers: the lab's guests want the other cores.
+// Forks and not threads: namespaces and signals belong to a process. Three workers: on two cores, as a guest waits about a third of its time.
 
 import { defineConfig } from 'vitest/config';
 
@@ -14,7 +14,7 @@ export default defineConfig({
     include: [isLong ? `${FOLDERS}/**/*.long.test.ts` : `${FOLDERS}/**/*.test.ts`],
     exclude: isLong ? [] : ['**/*.long.test.ts'],
     pool: 'forks',
-    maxWorkers: 2,
+    maxWorkers: 3,
     testTimeout: 30_000,
     hookTimeout: 60_000,
     // No long test yet is no failure of the long tier; a fast tier without tests is.
