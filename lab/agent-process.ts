@@ -17,12 +17,12 @@ export interface CommandResult {
 }
 
 /** Runs `pointsman ARGS` to its end. */
-export function pointsman(args: readonly string[], timeoutMs = 60_000): CommandResult {
+export function pointsman(args: readonly string[], timeoutMs = 300_000): CommandResult {
   return tool(POINTSMAN, args, timeoutMs);
 }
 
 /** Runs a program to its end; code 255 when it could not be started or took too long. */
-export function tool(path: string, args: readonly string[], timeoutMs = 60_000, stdin = ''): CommandResult {
+export function tool(path: string, args: readonly string[], timeoutMs = 300_000, stdin = ''): CommandResult {
   const done = spawnSync(path, args, {
     timeout: timeoutMs,
     encoding: 'utf8',
@@ -90,7 +90,7 @@ export class AgentProcess {
   async until(
     what: string,
     condition: (status: StatusView) => boolean,
-    timeoutMs = 30_000,
+    timeoutMs = 300_000,
   ): Promise<StatusView> {
     const deadline = Date.now() + timeoutMs;
     while (Date.now() < deadline && this.child.exitCode === null) {
@@ -105,7 +105,7 @@ export class AgentProcess {
   }
 
   /** Resolves as soon as it has logged this; throws when it does not within the time. */
-  async logged(text: string, timeoutMs = 30_000): Promise<void> {
+  async logged(text: string, timeoutMs = 300_000): Promise<void> {
     const deadline = Date.now() + timeoutMs;
     while (!this.log.includes(text)) {
       if (Date.now() > deadline || this.child.exitCode !== null)

@@ -13,8 +13,7 @@ export type { GuestKernel, GuestResult, GuestSpec } from './guest.ts';
 /** The kernel with IPVS. */
 export const ipvsKernel: GuestKernel = umlKernel;
 
-export interface GuestProgramOptions extends Omit<GuestSpec, 'program' | 'timeoutMs'> {
-  readonly timeoutMs?: number;
+export interface GuestProgramOptions extends Omit<GuestSpec, 'program'> {
   /** Flags for Node, e.g. the ones that bin/pointsman gives the agent. */
   readonly nodeFlags?: readonly string[];
 }
@@ -27,7 +26,6 @@ export function runInGuest(
 ): Promise<GuestResult> {
   const path = entry instanceof URL ? fileURLToPath(entry) : entry;
   return ipvsKernel.boot({
-    timeoutMs: 120_000,
     ...options,
     program: [process.execPath, ...(options.nodeFlags ?? []), path, ...args],
   });

@@ -2,8 +2,6 @@
 
 import { ipvsKernel, runInGuest } from './boot.ts';
 
-const GUEST_TIMEOUT_MS = 120_000;
-
 const reason = ipvsKernel.probe();
 if (reason !== null) {
   process.stderr.write(`error: the demo cannot run here: ${reason}\n`);
@@ -13,7 +11,6 @@ process.stdout.write(
   'Booting a small Linux with IPVS (user-mode Linux; your files are read-only in it) ...\n',
 );
 const result = await runInGuest(new URL('./demo-guest.ts', import.meta.url), [], {
-  timeoutMs: GUEST_TIMEOUT_MS,
   onOutput: (text) => process.stdout.write(text),
 });
 if (result.exitCode !== 0) {

@@ -22,7 +22,7 @@ const LOOKS: Readonly<Record<string, string>> = {
   'routing rules': 'ip rule',
   'tracked connections': 'conntrack -L 2>/dev/null || true',
 };
-const TIMEOUT_MS = 60_000;
+const TIMEOUT_MS = 300_000;
 
 const rules = (network: string): string => `*filter
 :KUBE-FIREWALL - [0:0]

@@ -7,8 +7,8 @@ export interface GuestSpec {
   readonly env?: Readonly<Record<string, string>>;
   /** Working folder in the guest; default /. */
   readonly cwd?: string;
-  /** From boot to power-off. After it the guest is ended, and the result says so. */
-  readonly timeoutMs: number;
+  /** From boot to power-off; default 25 minutes. After it the guest is ended, and the result says so. */
+  readonly timeoutMs?: number;
   readonly memoryMb?: number;
   /** What the program reads as its standard input; default nothing. Not for an interactive guest. */
   readonly stdin?: string;

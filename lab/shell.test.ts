@@ -16,7 +16,7 @@ function lab(
   const { status, stdout, stderr } = spawnSync(process.execPath, args, {
     input,
     encoding: 'utf8',
-    timeout: 60_000,
+    timeout: 300_000,
     env: { ...process.env, ...env },
   });
   return { code: status, stdout, stderr };

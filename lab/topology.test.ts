@@ -42,7 +42,7 @@ describe.skipIf(whyNoNamespaces !== null)(title('topology'), () => {
       if (isInside(from)) expected[`${from} to client1`] = Array(4).fill('timedOut null');
     }
     expect(seen).toEqual(expected);
-  }, 30_000);
+  });
 
   it("carries traffic between the node's pods through the node's stack", async () => {
     const { forwarding, notForwarding } = await run('podsMeetInTheNode');

@@ -58,7 +58,7 @@ export interface Topology {
 }
 
 const MAX_HOSTS = 64;
-const BUILD_TIMEOUT_MS = 30_000;
+const BUILD_TIMEOUT_MS = 300_000;
 const SYSCTL = '/proc/sys/net';
 const IPV6_FORWARDING = 'ipv6/conf/all/forwarding';
 // Without these a node answers six unreachable ports and is then silent, and tests would see 'timedOut' for 'refused'.

@@ -32,7 +32,7 @@ export class TrafficClients {
     return this.#run(
       Array.from({ length: options.count ?? 1 }),
       concurrencyOf(options),
-      options.overallTimeoutMs ?? 60_000,
+      options.overallTimeoutMs ?? 600_000,
       async () => {
         const connection = new ClientConnection(options);
         const attempt = await this.#start(connection, options, timeoutMs);
@@ -54,7 +54,7 @@ export class TrafficClients {
     const attempts = await this.#run(
       connections,
       concurrencyOf(options),
-      options.overallTimeoutMs ?? 60_000,
+      options.overallTimeoutMs ?? 600_000,
       (connection) => this.#start(connection, options, options.timeoutMs ?? 2000),
     );
     for (const [index, connection] of connections.entries()) {

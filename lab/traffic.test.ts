@@ -65,7 +65,7 @@ describe.skipIf(whyNoNamespaces !== null)(title('traffic'), () => {
     let seen: any;
     beforeAll(async () => {
       seen = await run('failures');
-    }, 30_000);
+    });
 
     it.each(COMBINATIONS)('counts every refusal of a closed port over %s', (combination) => {
       expect(seen.closed[combination]).toEqual({ ...NOTHING, count: 20, refused: 20 });
@@ -89,7 +89,7 @@ describe.skipIf(whyNoNamespaces !== null)(title('traffic'), () => {
     let seen: any;
     beforeAll(async () => {
       seen = await run('keptOpen');
-    }, 30_000);
+    });
 
     it.each(['TCP', 'UDP'])('asks again over %s from the same ports', (protocol) => {
       expect(seen[protocol]).toEqual({

@@ -20,6 +20,8 @@ import { followText, readResults, readText, requireWithinLimits } from './uml-re
 
 const MODULES = '/usr/lib/uml/modules';
 const DEFAULT_MEMORY_MB = 2048;
+/** Far above what any case takes: a machine may be ten times slower at one hour than at another. */
+const DEFAULT_TIMEOUT_MS = 1_500_000;
 const MAX_CONSOLE_CHARACTERS = 1 << 20;
 /** SIGTERM ends a guest cleanly; one that hangs gets SIGKILL after this. */
 const GRACE_MS = 3000;
@@ -74,7 +76,7 @@ async function boot(spec: GuestSpec): Promise<GuestResult> {
   try {
     const results = join(folder, 'results');
     mkdirSync(results);
-    const timeLimitSeconds = Math.ceil(spec.timeoutMs / 1000) + 5;
+    const timeLimitSeconds = Math.ceil((spec.timeoutMs ?? DEFAULT_TIMEOUT_MS) / 1000) + 5;
     const init = renderInit({ folder, modules: MODULES, timeLimitSeconds });
     writeFileSync(join(folder, 'init'), init, { mode: 0o755 });
     writeFileSync(join(folder, 'stage2'), renderStage2({ folder, results, spec }), { mode: 0o755 });
@@ -138,7 +140,7 @@ async function run(spec: GuestSpec, folder: string, results: string): Promise<Gu
     timedOut = true;
     killGroup(child, 'SIGTERM');
     timer = setTimeout(() => killGroup(child, 'SIGKILL'), GRACE_MS);
-  }, spec.timeoutMs);
+  }, spec.timeoutMs ?? DEFAULT_TIMEOUT_MS);
   try {
     await new Promise<void>((resolve, reject) => {
       child.once('error', reject);

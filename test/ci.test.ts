@@ -7,7 +7,7 @@ import { delimiter, join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 
 const CI = join(import.meta.dirname, '../.ci/run');
-const TIMEOUT_MS = 20_000;
+const TIMEOUT_MS = 100_000;
 
 let folder = '';
 beforeAll(() => {

@@ -8,7 +8,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 
 const ROOT = join(import.meta.dirname, '..');
-const TIMEOUT_MS = 20_000;
+const TIMEOUT_MS = 100_000;
 const ARCH = process.arch === 'x64' ? 'x64' : 'arm64';
 
 let folder = '';

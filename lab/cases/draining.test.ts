@@ -53,12 +53,12 @@ describe.skipIf(missing !== null)(
   () => {
     let results: Results;
     beforeAll(async () => {
-      const guest = await runInGuest(new URL('./draining.ts', import.meta.url), [], { timeoutMs: 280_000 });
+      const guest = await runInGuest(new URL('./draining.ts', import.meta.url), []);
       const found = guest.files.get('result.json');
       if (guest.exitCode !== 0 || found === undefined)
         throw new Error(`the guest ended with ${guest.exitCode}: ${guest.stderr.slice(-6000)}`);
       results = JSON.parse(found.toString()) as Results;
-    }, 300_000);
+    });
 
     it('a server that leaves keeps its connections and gets no new one: TCP and SCTP, IPv4 and IPv6', () => {
       expect(results.web).toHaveLength(4);

@@ -56,14 +56,14 @@ describe.skipIf(reason !== null)(
     let results: Results;
 
     beforeAll(async () => {
-      guest = await runInGuest(new URL('./first-light.ts', import.meta.url), [], { timeoutMs: 300_000 });
+      guest = await runInGuest(new URL('./first-light.ts', import.meta.url), []);
       const json = guest.files.get('result.json');
       if (json === undefined)
         throw new Error(
           `the cases did not finish (exit ${guest.exitCode}):\n${guest.stdout}\n${guest.stderr}`,
         );
       results = JSON.parse(json.toString()) as Results;
-    }, 330_000);
+    });
 
     it('plans changes with exit 4, and none with exit 0 once they are made', () => {
       expect(results.planBefore.code).toBe(4);

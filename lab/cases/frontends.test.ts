@@ -41,7 +41,6 @@ describe.skipIf(reason !== null)(
 
     beforeAll(async () => {
       const guest = await runInGuest(new URL('./frontends.ts', import.meta.url), [], {
-        timeoutMs: 480_000,
         memoryMb: 1024,
       });
       const json = guest.files.get('result.json');
@@ -50,7 +49,7 @@ describe.skipIf(reason !== null)(
           `the cases did not finish (exit ${guest.exitCode}):\n${guest.stdout}\n${guest.stderr}`,
         );
       results = JSON.parse(json.toString()) as Results;
-    }, 270_000);
+    });
 
     it('has nothing left to change after the first sync: the kernel says everything in the words it was told', () => {
       expect((JSON.parse(results.planAfter.stdout) as { changes: unknown[] }).changes).toEqual([]);

@@ -28,14 +28,13 @@ describe.skipIf(missing !== null)('a running agent with which somebody interfere
   let results: Results;
   beforeAll(async () => {
     const guest = await runInGuest(new URL('./interference.ts', import.meta.url), [], {
-      timeoutMs: 480_000,
       memoryMb: 1024,
     });
     const found = guest.files.get('result.json');
     if (guest.exitCode !== 0 || found === undefined)
       throw new Error(`the guest ended with ${guest.exitCode}: ${guest.stderr.slice(-3000)}`);
     results = JSON.parse(found.toString()) as Results;
-  }, 500_000);
+  });
 
   it.each(INTERFERENCES)('puts right %s', (what) => {
     expect(results.repairedMs[what], results.log).not.toBeNull();

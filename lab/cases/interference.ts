@@ -14,7 +14,7 @@ const MANIFESTS = join(FOLDER, 'manifests');
 const CONFIG = join(FOLDER, 'config.yaml');
 const CONNTRACK = '/proc/sys/net/ipv4/vs/conntrack';
 /** The cheap checks come every 5 s; the rest is for a busy machine. */
-const LIMIT_MS = 40_000;
+const LIMIT_MS = 300_000;
 const POLL_MS = 20;
 
 mkdirSync(MANIFESTS, { recursive: true });

@@ -33,8 +33,12 @@ export interface KillsResults {
 }
 
 /** Runs the cases in a guest. */
-export async function runKills(args: readonly string[], timeoutMs: number): Promise<KillsResults> {
-  const guest = await runInGuest(new URL('./kills.ts', import.meta.url), args, { timeoutMs });
+export async function runKills(args: readonly string[], timeoutMs?: number): Promise<KillsResults> {
+  const guest = await runInGuest(
+    new URL('./kills.ts', import.meta.url),
+    args,
+    timeoutMs === undefined ? {} : { timeoutMs },
+  );
   const json = guest.files.get('result.json');
   if (guest.exitCode !== 0 || json === undefined)
     throw new Error(`the guest ended with ${guest.exitCode}: ${guest.stderr.slice(-6000)}`);

@@ -30,7 +30,7 @@ const OTHERS = isLong ? 100 : 20;
 const SOAK_CHANGES = isLong ? 60 : 0;
 /** Every so often a fresh plan is made and every connection is used; in any case after the last kill. */
 const THOROUGH_EVERY = isLong ? 10 : KILLS;
-const LIMIT_MS = 60_000;
+const LIMIT_MS = 300_000;
 
 const FOLDER = '/run/kills';
 const MANIFESTS = join(FOLDER, 'manifests');
@@ -209,7 +209,7 @@ for (const service of [STEADY, MOVING, DELETED])
 async function lost(): Promise<number> {
   let count = 0;
   for (const opened of connected) {
-    const { sequence } = await opened.echo({ timeoutMs: 20_000 });
+    const { sequence } = await opened.echo({ timeoutMs: 60_000 });
     count += sequence.filter((server, i) => server !== opened.report.sequence[i]).length;
   }
   return count;

@@ -44,12 +44,12 @@ describe.skipIf(reason !== null)(
     let results: Results;
 
     beforeAll(async () => {
-      const guest = await runInGuest(new URL('./lifecycle.ts', import.meta.url), [], { timeoutMs: 480_000 });
+      const guest = await runInGuest(new URL('./lifecycle.ts', import.meta.url), []);
       const json = guest.files.get('result.json');
       if (json === undefined)
         throw new Error(`the cases did not finish (exit ${guest.exitCode}):\n${guest.stderr}`);
       results = JSON.parse(json.toString()) as Results;
-    }, 500_000);
+    });
 
     it('of two that start at once one runs; the other writes nothing and names it', () => {
       const { code, error, log } = results.loser;

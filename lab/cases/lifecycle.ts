@@ -24,7 +24,7 @@ const MANIFESTS = join(FOLDER, 'manifests');
 const ARGS = ['--manifests', MANIFESTS, '--hostname-override', 'node1'];
 const HANGS = join(FOLDER, 'hang');
 const RESTORE = '/usr/sbin/xtables-legacy-multi';
-const LIMIT_MS = 60_000;
+const LIMIT_MS = 300_000;
 
 /** Services by number, each with one endpoint; the node ports of some make rules necessary. */
 function writeServices(count: number, withNodePort = false): void {

@@ -35,7 +35,7 @@ describe.skipIf(reason !== null)(
           `the cases did not finish (exit ${guest.exitCode}):\n${guest.stdout}\n${guest.stderr}`,
         );
       ({ seen, saved } = JSON.parse(json.toString()) as { seen: Record<string, Seen>; saved: string });
-    }, 150_000);
+    });
 
     it.each(CELLS.map((cell) => ({ name: cellName(cell), cell })))(
       'spreads evenly over four servers under rr: $name',

@@ -6,7 +6,7 @@ import type { Host } from '../topology.ts';
 import type { Attempt, Traffic } from '../traffic.ts';
 import { addressesOf, PORT, serversOf, writeService, type CaseService } from './draining-input.ts';
 
-const LIMIT_MS = 60_000;
+const LIMIT_MS = 300_000;
 const CONCURRENCY = 8;
 const BATCH = 100;
 

@@ -22,7 +22,7 @@ describe.skipIf(missing !== null)('UDP clients that keep their port, of a runnin
     if (guest.exitCode !== 0 || found === undefined)
       throw new Error(`the guest ended with ${guest.exitCode}: ${guest.stderr.slice(-3000)}`);
     results = JSON.parse(found.toString()) as Results;
-  }, 150_000);
+  });
 
   it('are served when their Service comes after them', () => {
     const { early, deleted, served } = results;

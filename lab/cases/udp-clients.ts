@@ -15,7 +15,7 @@ const MANIFESTS = join(FOLDER, 'manifests');
 const CONFIG = join(FOLDER, 'config.yaml');
 const CLIENTS = 8;
 const FIRST_PORT = 41_000;
-const LIMIT_MS = 20_000;
+const LIMIT_MS = 300_000;
 
 mkdirSync(MANIFESTS, { recursive: true });
 writeFileSync(join(MANIFESTS, 'all.yaml'), '# nothing\n');

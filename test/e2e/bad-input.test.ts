@@ -30,7 +30,7 @@ interface Ended {
 function call(program: string, args: readonly string[]): Ended {
   const { status, stdout, stderr } = spawnSync(program, args, {
     encoding: 'utf8',
-    timeout: 25_000,
+    timeout: 100_000,
     maxBuffer: 1 << 26,
     cwd: folder,
   });

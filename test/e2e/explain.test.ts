@@ -79,7 +79,7 @@ function explainOnSomeNode(...args: string[]): Ended {
   const files = ['--manifests', folder, '--config', join(folder, 'config.conf')];
   const { status, stdout, stderr } = spawnSync(POINTSMAN, ['explain', ...files, ...args], {
     encoding: 'utf8',
-    timeout: 25_000,
+    timeout: 100_000,
   });
   return { code: status, stdout, stderr };
 }

@@ -10,7 +10,7 @@ import { COMPLETIONS } from '../../src/ipvsadm/completion.ts';
 export const SHELLS = ['bash', 'zsh', 'fish'] as const;
 export type Shell = (typeof SHELLS)[number];
 
-const TIMEOUT_MS = 10_000;
+const TIMEOUT_MS = 60_000;
 const PROMPT = 'ready>';
 const CLEAR_LINE = '\x15';
 

@@ -18,7 +18,7 @@ describe.skipIf(reason !== null)(
 
     beforeAll(async () => {
       report = await runDifferential({ seed: SEED, maxLines: LINES, maxSeconds: 150 });
-    }, 250_000);
+    });
 
     it('do the same as with ipvsadm 1.31', () => {
       expect(report?.differences.map(formatDifference).join('\n\n')).toBe('');

@@ -27,7 +27,6 @@ export async function runDifferential(options: DifferentialOptions): Promise<Dif
       path('twins-guest.ts'),
       ...[seed, maxLines, maxSeconds].map(String),
     ],
-    timeoutMs: (maxSeconds + 60) * 1000,
   });
   const json = guest.files.get('differential.json');
   if (json === undefined)

@@ -19,7 +19,7 @@ import { SCHEDULERS } from '../../src/model/schedulers.ts';
 
 const PAGE = fileURLToPath(new URL('../../docs/man/pointsman-ipvsadm.8', import.meta.url));
 const page = readFileSync(PAGE, 'utf8');
-const WARNING_LIMIT_MS = 20_000;
+const WARNING_LIMIT_MS = 100_000;
 
 /** Text without fonts and escapes. */
 function plain(text: string): string {

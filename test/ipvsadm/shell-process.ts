@@ -19,7 +19,7 @@ import { quoteForShell, type CommandLine, type Outcome } from './command-line.ts
 /** Where the shell reads scripts, and where it says how each ended. */
 const SCRIPTS = '/run/shell-scripts';
 const ANSWERS = '/run/shell-answers';
-const TIME_LIMIT_MS = 30_000;
+const TIME_LIMIT_MS = 100_000;
 
 /** The shell; there is one in a guest, with one script at a time. Close it. */
 export class ShellProcess {

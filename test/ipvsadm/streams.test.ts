@@ -20,7 +20,7 @@ describe('the program', () => {
     ],
     ['keeps its exit code when nobody hears its errors', 'completion csh 2>&-', 2, /^$/, ''],
   ])('%s', (_what, line, code, stdout, stderr) => {
-    const done = spawnSync('/bin/sh', ['-c', `'${PROGRAM}' ${line}`], { encoding: 'utf8', timeout: 20_000 });
+    const done = spawnSync('/bin/sh', ['-c', `'${PROGRAM}' ${line}`], { encoding: 'utf8', timeout: 100_000 });
     expect({ code: done.status, stderr: done.stderr }).toEqual({ code, stderr });
     expect(done.stdout).toMatch(stdout);
   });

@@ -53,13 +53,12 @@ describe.skipIf(reason !== null)(
           path('session-servers.ts'),
           path('session-guest.ts'),
         ],
-        timeoutMs: 120_000,
       });
       const json = guest.files.get('session.json');
       if (json === undefined)
         throw new Error(`the guest did not finish (exit ${guest.exitCode}):\n${guest.stderr}`);
       outcomes = JSON.parse(json.toString()) as Record<string, Outcome[]>;
-    }, 150_000);
+    });
 
     describe.each(SECTIONS.map(({ name }) => name))('%s', (name) => {
       const entries = readTranscript(name).map((entry, index) => ({ ...entry, index }));

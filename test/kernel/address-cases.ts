@@ -7,7 +7,10 @@ import { RtnetlinkClient } from '../../src/kernel/rtnetlink.ts';
 import { serveCases } from './in-namespace.ts';
 
 function ip(...commands: string[]): void {
-  execFileSync('ip', ['-batch', '-'], { input: commands.map((one) => `${one}\n`).join(''), timeout: 20_000 });
+  execFileSync('ip', ['-batch', '-'], {
+    input: commands.map((one) => `${one}\n`).join(''),
+    timeout: 120_000,
+  });
 }
 
 async function until(condition: () => boolean, timeoutMs = 8000): Promise<boolean> {

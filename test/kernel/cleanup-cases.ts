@@ -40,7 +40,7 @@ COMMIT
 `;
 
 function shell(script: string, input = ''): string {
-  return execFileSync('sh', ['-ec', script], { encoding: 'utf8', input, timeout: 20_000 });
+  return execFileSync('sh', ['-ec', script], { encoding: 'utf8', input, timeout: 120_000 });
 }
 
 /** Adds rules; counters of nfacct, which need objects that nobody recorded, are left out, and so is what is there already. */

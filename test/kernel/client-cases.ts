@@ -26,7 +26,7 @@ function shell(script: string, input = ''): string {
   return execFileSync('sh', ['-c', script], {
     encoding: 'utf8',
     input,
-    timeout: 20_000,
+    timeout: 120_000,
     maxBuffer: 64 << 20,
   });
 }

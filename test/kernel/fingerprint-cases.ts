@@ -14,7 +14,7 @@ import type { Family } from '../../src/model/ip.ts';
 import { serveCases } from './in-namespace.ts';
 
 function shell(script: string): string {
-  return execFileSync('sh', ['-c', script], { encoding: 'utf8', timeout: 20_000 });
+  return execFileSync('sh', ['-c', script], { encoding: 'utf8', timeout: 120_000 });
 }
 
 /** Sends a datagram to this machine; it passed all rules when this resolves. */

@@ -10,7 +10,7 @@ import { FakeTimers } from '../fake-timers.ts';
 import { serveCases } from './in-namespace.ts';
 
 function shell(script: string): void {
-  execFileSync('sh', ['-c', script], { encoding: 'utf8', timeout: 20_000 });
+  execFileSync('sh', ['-c', script], { encoding: 'utf8', timeout: 120_000 });
 }
 
 /** Clients of 127.0.0.2 and ::1 on port 5001 and of others; then both portals come and the first goes. */

@@ -17,7 +17,7 @@ export function runInNamespace(file: URL, name: string): Promise<any> {
     execFile(
       'unshare',
       args,
-      { encoding: 'utf8', timeout: 30_000, maxBuffer: 64 << 20 },
+      { encoding: 'utf8', timeout: 180_000, maxBuffer: 64 << 20 },
       (error, stdout, stderr) => {
         if (error !== null) reject(new Error(`${name}: ${error.message}\n${stderr}`));
         else resolve(JSON.parse(stdout));

@@ -15,7 +15,7 @@ const MANY = 70_000;
 const TEMPORARY = 'POINTSMAN-TMP';
 
 function shell(script: string): string {
-  return execFileSync('sh', ['-c', script], { encoding: 'utf8', timeout: 20_000, maxBuffer: 64 << 20 });
+  return execFileSync('sh', ['-c', script], { encoding: 'utf8', timeout: 120_000, maxBuffer: 64 << 20 });
 }
 
 function printed(set: string): string[] {

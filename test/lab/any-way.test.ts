@@ -49,7 +49,6 @@ describe.skipIf(reason !== null)(
       const args = [String(HISTORIES.length)];
       const guest = await runInGuest(new URL('./any-way-guest.ts', import.meta.url), args, {
         memoryMb: 768,
-        timeoutMs: 480_000,
       });
       const json = guest.files.get('result.json');
       if (json === undefined)
@@ -57,7 +56,7 @@ describe.skipIf(reason !== null)(
           `the cases did not finish (exit ${guest.exitCode}):\n${guest.stdout}\n${guest.stderr}`,
         );
       results = JSON.parse(json.toString()) as Results;
-    }, 500_000);
+    });
 
     describe.each(HISTORIES.map((history, index) => [index, history] as const))(
       'after history %i with failures',

@@ -52,7 +52,6 @@ describe.skipIf(reason !== null)(
     beforeAll(async () => {
       const guest = await runInGuest(new URL('./cleanup-guest.ts', import.meta.url), [], {
         memoryMb: 768,
-        timeoutMs: 480_000,
       });
       const json = guest.files.get('result.json');
       if (json === undefined)
@@ -60,7 +59,7 @@ describe.skipIf(reason !== null)(
           `the cases did not finish (exit ${guest.exitCode}):\n${guest.stdout}\n${guest.stderr}`,
         );
       results = JSON.parse(json.toString()) as Record<string, unknown>;
-    }, 500_000);
+    });
 
     function resultOf(name: string): unknown {
       const found = results[name] as { error?: string } | undefined;

@@ -48,7 +48,6 @@ describe.skipIf(reason !== null)(
       const names = CASES.map(({ name }) => name);
       const guest = await runInGuest(new URL('./golden-state-guest.ts', import.meta.url), names, {
         memoryMb: 768,
-        timeoutMs: 480_000,
       });
       const json = guest.files.get('result.json');
       if (json === undefined)
@@ -56,7 +55,7 @@ describe.skipIf(reason !== null)(
           `the cases did not finish (exit ${guest.exitCode}):\n${guest.stdout}\n${guest.stderr}`,
         );
       runs = JSON.parse(json.toString()) as Record<string, GoldenRun>;
-    }, 500_000);
+    });
 
     const printed = (name: string, index: number): ToolOutput => {
       const output = runs[name]?.stages?.[index];

@@ -4,7 +4,7 @@ import { ipvsKernel } from '../../lab/boot.ts';
 
 await ipvsKernel.boot({
   program: ['/bin/sh', '-c', 'echo up; sleep 1000'],
-  timeoutMs: 60_000,
+  timeoutMs: 300_000,
   memoryMb: 256,
   onOutput: (text) => process.stdout.write(text),
 });

@@ -16,7 +16,7 @@ describe.skipIf(reason !== null)(
       if (json === undefined)
         throw new Error(`the guest did not finish (exit ${guest.exitCode}):\n${guest.stderr}`);
       live = JSON.parse(json.toString()) as Recording[];
-    }, 150_000);
+    });
 
     it.each(IPVS_SCENARIOS.map(({ name }) => name))(
       '%s: ipvsadm prints what it printed when it was recorded',

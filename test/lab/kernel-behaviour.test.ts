@@ -44,7 +44,7 @@ describe.skipIf(reason !== null)(
           `the cases did not finish (exit ${guest.exitCode}):\n${guest.stdout}\n${guest.stderr}`,
         );
       seen = JSON.parse(json.toString()) as Seen;
-    }, 150_000);
+    });
 
     it.each([
       ['asItIs', 'served', 'ends'],

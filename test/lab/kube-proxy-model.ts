@@ -45,7 +45,7 @@ class Model {
   }
 
   private run(program: string, args: readonly string[], stdin = ''): string {
-    const { code, stdout, stderr } = tool(program, args, 60_000, stdin);
+    const { code, stdout, stderr } = tool(program, args, 300_000, stdin);
     if (code !== 0) this.refused.push(`${program} ${args.join(' ')}: ${stderr.trim()}`);
     return stdout;
   }

@@ -19,8 +19,8 @@ import { buildDirector, client, clientAddress, servers, setSwitch } from './sche
 
 const FIRST_SOURCE_PORT = 10_000;
 /** Long: a busy machine must not turn a slow connection into a lost one. */
-const CONNECT_TIMEOUT_MS = 30_000;
-const QUIET_TIMEOUT_MS = 10_000;
+const CONNECT_TIMEOUT_MS = 60_000;
+const QUIET_TIMEOUT_MS = 60_000;
 const POLL_MS = 5;
 
 let nextSourcePort = FIRST_SOURCE_PORT;
@@ -132,7 +132,7 @@ function setMark(mark: number): string {
   const done = spawnSync('/usr/sbin/iptables-legacy-restore', [], {
     input: `*mangle\n:PREROUTING ACCEPT [0:0]\n${rule}\nCOMMIT\n`,
     encoding: 'utf8',
-    timeout: 20_000,
+    timeout: 120_000,
   });
   return done.status === 0 ? String(mark) : `iptables-legacy-restore: ${done.stderr}`;
 }

@@ -6,7 +6,7 @@ import { spawnSync } from 'node:child_process';
 import { writeFileSync } from 'node:fs';
 import type { Host } from '../../lab/topology.ts';
 
-const BUILD_TIMEOUT_MS = 30_000;
+const BUILD_TIMEOUT_MS = 300_000;
 const SERVERS = 4;
 const FIRST_CLIENT = 2;
 const LAST_CLIENT = 21;

@@ -6,7 +6,6 @@ import { repetitionsOf, type Step } from './schedulers-repetitions.ts';
 
 const FIXTURES = new URL('../fixtures/schedulers/', import.meta.url);
 const SCHEDULERS = 'rr wrr lc wlc sed nq fo ovf dh sh mh lblc lblcr'.split(' ');
-const GUEST_TIMEOUT_MS = 240_000;
 
 /**
  * What is recorded and not compared: of the twenty lines of `ipvsadm -Lcn` in persist.txt the sixteen about connections to virtual
@@ -80,16 +79,14 @@ describe.skipIf(reason !== null)(
     let seen: readonly (readonly string[])[] = [];
 
     beforeAll(async () => {
-      const guest = await runInGuest(new URL('./schedulers-guest.ts', import.meta.url), [], {
-        timeoutMs: GUEST_TIMEOUT_MS,
-      });
+      const guest = await runInGuest(new URL('./schedulers-guest.ts', import.meta.url), [], {});
       const json = guest.files.get('result.json');
       if (json === undefined)
         throw new Error(
           `the guest did not finish (exit ${guest.exitCode}):\n${guest.stdout}\n${guest.stderr}`,
         );
       seen = JSON.parse(json.toString()) as string[][];
-    }, GUEST_TIMEOUT_MS + 30_000);
+    });
 
     it.each(repetitions.map(({ name, steps }, index) => ({ name, steps, index })))(
       '$name',

@@ -30,7 +30,7 @@ describe.skipIf(missing !== null)(
           `the cases did not finish (exit ${guest.exitCode}):\n${guest.stdout}\n${guest.stderr}`,
         );
       seen = JSON.parse(json.toString()) as Record<string, any>;
-    }, 150_000);
+    });
 
     it.each([
       ['client1', NODE_PORTS],

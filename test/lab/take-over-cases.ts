@@ -31,27 +31,19 @@ interface TakeOverRun {
   readonly log: string;
 }
 
-const CASE_MS = 150_000;
-
 /** Runs the cases, "MODE CASE" each, in one guest, and judges them. */
 export function describeTakeOvers(names: readonly string[]): void {
   let runs: Record<string, TakeOverRun>;
 
-  beforeAll(
-    async () => {
-      const guest = await runInGuest(new URL('./take-over-guest.ts', import.meta.url), names, {
-        memoryMb: 1024,
-        timeoutMs: names.length * CASE_MS,
-      });
-      const json = guest.files.get('result.json');
-      if (json === undefined)
-        throw new Error(
-          `the cases did not finish (exit ${guest.exitCode}):\n${guest.stdout}\n${guest.stderr}`,
-        );
-      runs = JSON.parse(json.toString()) as Record<string, TakeOverRun>;
-    },
-    names.length * CASE_MS + 20_000,
-  );
+  beforeAll(async () => {
+    const guest = await runInGuest(new URL('./take-over-guest.ts', import.meta.url), names, {
+      memoryMb: 1024,
+    });
+    const json = guest.files.get('result.json');
+    if (json === undefined)
+      throw new Error(`the cases did not finish (exit ${guest.exitCode}):\n${guest.stdout}\n${guest.stderr}`);
+    runs = JSON.parse(json.toString()) as Record<string, TakeOverRun>;
+  });
 
   const runOf = (name: string): TakeOverRun => {
     const run = runs[name];

@@ -64,7 +64,7 @@ function setSwitch(name: string, value: string): void {
 /** The guest's own, so that IPVS sees what comes for it. */
 function bindLocal(address: string): void {
   const args = ['addr', 'add', `${address}/32`, 'dev', 'lo'];
-  const done = spawnSync('/usr/sbin/ip', args, { encoding: 'utf8', timeout: 20_000 });
+  const done = spawnSync('/usr/sbin/ip', args, { encoding: 'utf8', timeout: 120_000 });
   if (done.status !== 0) throw new Error(`ip ${args.join(' ')}: ${done.stderr}`);
 }
 

@@ -14,7 +14,7 @@ const SERVICES = 3000;
 const plain = { flags: 0, timeoutSeconds: 0, netmask: 0xffffffff, scheduler: 'rr' } as const;
 
 function shell(script: string): string {
-  return execFileSync('sh', ['-c', script], { encoding: 'utf8', timeout: 20_000 });
+  return execFileSync('sh', ['-c', script], { encoding: 'utf8', timeout: 120_000 });
 }
 
 const descriptors = (): number => readdirSync('/proc/self/fd').length;
