@@ -90,6 +90,55 @@ for chain in INPUT FORWARD OUTPUT; do iptables-legacy -w -I $chain -s 198.19.0.0
 iptables-legacy -w -t nat -I PREROUTING 2 -s 198.19.0.0/16 -j RETURN
 `;
 
+/** Takes all of it away again. */
+const rulesOut = (network: string): string => `*filter
+-D INPUT -s ${network} -j DROP
+-D INPUT -j KUBE-FIREWALL
+-D INPUT -m comment --comment "kubernetes ipvs access filter" -j KUBE-IPVS-FILTER2
+-D OUTPUT -d ${network} -p udp -j ACCEPT
+-F KUBE-FIREWALL
+-F KUBE-IPVS-FILTER2
+-X KUBE-FIREWALL
+-X KUBE-IPVS-FILTER2
+COMMIT
+*nat
+-D PREROUTING -m comment --comment "kubernetes service portals" -j KUBE-SERVICES-FOO
+-D POSTROUTING -s ${network} -j MASQUERADE
+-F KUBE-SERVICES-FOO
+-X KUBE-SERVICES-FOO
+-F KUBE-SVC-MINE
+-X KUBE-SVC-MINE
+COMMIT
+`;
+const AFTERWARDS = `
+ipvsadm -R <<'END'
+-D -t 198.18.0.70:80
+-D -f 77
+-D -u 198.18.0.74:53
+-D -t [2001:db8:70::1]:443
+-D -t 198.19.0.70:80
+END
+ipset restore <<'END'
+destroy KUBE-CLUSTER-IP2
+destroy KUBE-6-CLUSTER-IPS
+destroy POINTSMAN-VSX
+END
+ip -batch - <<'END'
+link del kube-ipvs1
+route del blackhole 198.18.96.0/24
+route del blackhole 198.19.96.0/24
+route del blackhole 2001:db8:70:96::/64
+rule del pref 9000
+END
+for chain in INPUT FORWARD OUTPUT; do iptables-legacy -w -D $chain -s 198.19.0.0/16 -j DROP; done
+iptables-legacy -w -t nat -D PREROUTING -s 198.19.0.0/16 -j RETURN
+iptables-legacy-restore --noflush <<'END'
+${rulesOut('198.18.0.0/16')}END
+ip6tables-legacy-restore --noflush <<'END'
+${rulesOut('2001:db8:70::/64')}END
+conntrack -D -s 198.18.0.5 >/dev/null 2>&1 || true
+`;
+
 /** True for a line of a tool's output that speaks of what `placeForeignThings` placed. */
 export function isForeignLine(line: string): boolean {
   return MARKS.test(line);
@@ -99,25 +148,40 @@ export function isForeignLine(line: string): boolean {
 export interface ForeignThings {
   /** More of it, and changes by its owners: call it while an agent runs. */
   placeMore(): void;
+  /** For a program of several cases: compares, and throws when something differs; then takes all of it away, `placeMore`'s included. */
+  takeAway(): void;
 }
 
-/** See above. Once per program, before anything of ours; the case must not take it away. Throws when a tool refuses. */
+/** See above. Before anything of ours; nobody else may take it away. Throws when a tool refuses. */
 export function placeForeignThings(): ForeignThings {
   shell(BEFORE);
   let expected = look();
-  process.once('exit', () => {
+  const compare = (): string => {
     const changes = differences(expected, look());
-    if (changes.length === 0) return;
-    process.stderr.write(`foreign things were changed:\n${changes.join('\n')}\n`);
+    return changes.length === 0 ? '' : `foreign things were changed:\n${changes.join('\n')}`;
+  };
+  const requireUnchanged = (): void => {
+    const change = compare();
+    if (change !== '') throw new Error(change);
+  };
+  const atExit = (): void => {
+    const change = compare();
+    if (change === '') return;
+    process.stderr.write(`${change}\n`);
     rmSync(join(process.env['POINTSMAN_RESULTS'] ?? '/tmp', 'result.json'), { force: true });
     process.exitCode = 1;
-  });
+  };
+  process.once('exit', atExit);
   return {
     placeMore() {
-      const changes = differences(expected, look());
-      if (changes.length > 0) throw new Error(`foreign things were changed:\n${changes.join('\n')}`);
+      requireUnchanged();
       shell(DURING);
       expected = look();
+    },
+    takeAway() {
+      requireUnchanged();
+      process.off('exit', atExit);
+      shell(AFTERWARDS);
     },
   };
 }

@@ -5,6 +5,7 @@
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { AgentProcess, tool, type StatusView } from '../agent-process.ts';
+import { placeForeignThings } from '../foreign-things.ts';
 import { rollingRestart } from './rolling-restart.ts';
 import { createTopology, type Host } from '../topology.ts';
 import { Traffic, type ConnectOptions, type OpenConnections } from '../traffic.ts';
@@ -61,6 +62,7 @@ clusterCIDR: 10.244.0.0/16,fd00:10:244::/48
 ipvs: {scheduler: rr}
 `,
 );
+const foreign = placeForeignThings();
 const net = createTopology({ pods: 8, remotePods: 8, clients: 1 });
 const [client] = net.clients as [Host];
 const all = [...net.pods.slice(0, 2), ...net.remotePods.slice(0, 2)];
@@ -126,6 +128,7 @@ const first = await agent.until('all Services', (status) =>
   Object.values(SERVICES).every((service) => serves(status, service, all.length)),
 );
 results.services = first.services.length;
+foreign.placeMore();
 
 // An endpoint leaves, while clients talk to it over both protocols and families.
 const talking = await openAll(SERVICES.web, 8);

@@ -5,6 +5,7 @@
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { AgentProcess, pointsman, tool, type StatusView } from '../agent-process.ts';
+import { isForeignLine, placeForeignThings } from '../foreign-things.ts';
 import { createTopology, type Host } from '../topology.ts';
 import { Traffic, type OpenConnections, type TrafficReport } from '../traffic.ts';
 import {
@@ -40,7 +41,6 @@ const PROTOCOLS = ['TCP', 'SCTP'] as const;
 const STEADY: CaseService = { name: 'steady', number: 1, protocols: PROTOCOLS };
 const MOVING: CaseService = { name: 'moving', number: 2, protocols: PROTOCOLS };
 const DELETED: CaseService = { name: 'deleted', number: 3, protocols: PROTOCOLS };
-const FOREIGN = '192.0.2.77:80';
 
 /** A small linear congruential generator: the run is the same each time. */
 let seed = 20261121;
@@ -59,7 +59,7 @@ clusterCIDR: 10.244.0.0/16,fd00:10:244::/48
 ipvs: {scheduler: rr}
 `,
 );
-tool('/sbin/ipvsadm', ['-A', '-t', FOREIGN, '-s', 'wlc']);
+const foreign = placeForeignThings();
 const net = createTopology({ pods: 2, remotePods: 2, clients: 1 });
 const [client] = net.clients as [Host];
 const all = [...net.pods, ...net.remotePods];
@@ -129,7 +129,7 @@ function follows({ isSynced, services }: StatusView): boolean {
 
 /** The table as ipvsadm -Sn should show it, without servers that drain. */
 function expectedTable(): Set<string> {
-  const lines = [`-A -t ${FOREIGN} -s wlc`];
+  const lines: string[] = [];
   for (const { service, endpoints } of facts.values()) {
     const { ipv4, ipv6 } = addressesOf(service);
     const target = targetPortOf(service);
@@ -173,7 +173,11 @@ function compare({ draining }: StatusView): Omit<Check, 'kill'> {
   };
 }
 
-const readTable = (): string[] => tool('/sbin/ipvsadm', ['-Sn']).stdout.split('\n').filter(Boolean);
+/** Without what is others'. */
+const readTable = (): string[] =>
+  tool('/sbin/ipvsadm', ['-Sn'])
+    .stdout.split('\n')
+    .filter((line) => line !== '' && !isForeignLine(line));
 const changesOfPlan = (): unknown[] =>
   (JSON.parse(pointsman(['plan', ...ARGS, '-o', 'json']).stdout) as { changes: unknown[] }).changes;
 const state = (): string =>
@@ -192,6 +196,7 @@ write({ service: MOVING, endpoints: { ready: all } });
 write({ service: DELETED, endpoints: { ready: all } });
 let agent = new AgentProcess(ARGS);
 await agent.until('all Services', follows, LIMIT_MS);
+foreign.placeMore();
 const connected: OpenConnections[] = [];
 for (const service of [STEADY, MOVING, DELETED])
   for (const address of Object.values(addressesOf(service)))

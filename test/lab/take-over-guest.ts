@@ -5,6 +5,7 @@
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { AgentProcess, pointsman, type CommandResult } from '../../lab/agent-process.ts';
+import { placeForeignThings } from '../../lab/foreign-things.ts';
 import { createTopology, type Host } from '../../lab/topology.ts';
 import { Traffic, type OpenConnections, type TrafficReport } from '../../lab/traffic.ts';
 import { parseKernelState } from '../golden/kernel-state.ts';
@@ -194,6 +195,7 @@ async function takeOver(name: RecordedCase, mode: string): Promise<Record<string
     "printf '*mangle\\nCOMMIT\\n' | iptables-legacy-restore; printf '*mangle\\nCOMMIT\\n' | ip6tables-legacy-restore",
   );
   const empty = readTools();
+  const foreign = placeForeignThings();
   const args = writeRecordedObjects(name, FOLDER);
   (mode === 'ipvs' ? restoreIpvsMode : restoreIptablesMode)(name);
   if (mode === 'ipvs') shell('echo 1 > /proc/sys/net/ipv4/vs/conntrack');
@@ -209,6 +211,7 @@ async function takeOver(name: RecordedCase, mode: string): Promise<Record<string
   const agent = new AgentProcess([...args, '-v', '2']);
   try {
     await agent.until('synced', ({ isSynced }) => isSynced, LIMIT_MS);
+    foreign.placeMore();
     // Not by its status, which costs the agent the time that it needs.
     const limit = performance.now() + LIMIT_MS;
     while (mode !== 'ipvs' && !agent.logText.includes('Removed the rules') && performance.now() < limit)
@@ -223,6 +226,8 @@ async function takeOver(name: RecordedCase, mode: string): Promise<Record<string
   const status = await agent.until('status', () => true);
   const plan = planOf(args);
   await agent.stop();
+  // kube-proxy would delete virtual servers of others.
+  foreign.takeAway();
   const taken = readTools();
 
   // Back, on the state that we leave, without a step between; then there again.
