@@ -91,6 +91,8 @@ export function renderStage2({
     HOME: '/root',
     TERM: process.env.TERM ?? 'dumb',
     LANG: 'C.UTF-8',
+    // Programs start again and again in one guest.
+    NODE_COMPILE_CACHE: '/run/compiled',
     ...spec.env,
     POINTSMAN_RESULTS: results,
   });

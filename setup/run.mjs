@@ -35,7 +35,7 @@ const TASKS = {
   test: { lab: 'the tests in the lab', run: test },
   'test:long': {
     lab: 'the tests in the lab',
-    run: (work) => script({ ...work, env: { ...work.env, POINTSMAN_TEST_TIER: 'long' } }, VITEST, ['run']),
+    run: (work) => vitest({ ...work, env: { ...work.env, POINTSMAN_TEST_TIER: 'long' } }),
   },
   build: { lab: null, run: (work) => buildPrograms(ROOT, work.node, work.env) },
   check: { lab: null, run: (work) => runChecks(ROOT, work.node, work.env) },
@@ -94,5 +94,15 @@ async function script({ node, env, args }, path, before = []) {
 /** @param {Work} work */
 async function test(work) {
   const code = await runChecks(ROOT, work.node, work.env);
-  return code === 0 ? await script(work, VITEST, ['run']) : code;
+  return code === 0 ? await vitest(work) : code;
+}
+
+/**
+ * The programs that tests start are bundled anew, because in a guest they start in half the time.
+ * @param {Work} work
+ */
+async function vitest(work) {
+  const code = await buildPrograms(ROOT, work.node, work.env, 'dist-test');
+  if (code !== 0) return code;
+  return await script({ ...work, env: { ...work.env, POINTSMAN_TEST_BUNDLE: '1' } }, VITEST, ['run']);
 }

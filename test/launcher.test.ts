@@ -108,6 +108,23 @@ describe('bin/pointsman', () => {
     expect(stdout).toContain(`<${root}/src/ipvsadm/main.ts>`);
   });
 
+  it('prefers the bundled program, that of the tests where they ask for it', () => {
+    const { root, path } = checkout({ pinned: 'v24.21.0' });
+    const program = join(root, 'bin/pointsman');
+    const entryOf = (env: NodeJS.ProcessEnv = {}): string | undefined =>
+      /<(.*main\.\w+)>/.exec(start(program, path, ['run'], '/', env).stdout)?.[1];
+    expect(entryOf()).toBe(`${root}/src/cli/main.ts`);
+    for (const dist of ['dist', 'dist-test']) {
+      mkdirSync(join(root, dist, 'cli'), { recursive: true });
+      writeFileSync(join(root, dist, 'cli/main.mjs'), '');
+    }
+    expect(entryOf()).toBe(`${root}/dist/cli/main.mjs`);
+    expect(entryOf({ POINTSMAN_TEST_BUNDLE: '1' })).toBe(`${root}/dist-test/cli/main.mjs`);
+    expect(entryOf({ POINTSMAN_TEST_BUNDLE: '1', POINTSMAN_FROM_SOURCE: '1' })).toBe(
+      `${root}/src/cli/main.ts`,
+    );
+  });
+
   it.each(['v22.18.0', 'v22.20.1', 'v23.7.0', 'v24.0.0', 'v100.1.0'])(
     'takes a Node.js %s of PATH when the checkout has none',
     (version) => {

@@ -21,7 +21,6 @@ import {
 } from './draining-input.ts';
 import type { Check } from './kills-results.ts';
 
-process.env.NODE_COMPILE_CACHE = '/run/compiled';
 const isLong = process.argv[2] === 'long';
 const KILLS = isLong ? 200 : 12;
 /** Of each protocol and family to each of the three Services with clients. */
