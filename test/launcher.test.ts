@@ -111,7 +111,7 @@ describe('bin/pointsman', () => {
   it('prefers the bundled program, that of the tests where they ask for it', () => {
     const { root, path } = checkout({ pinned: 'v24.21.0' });
     const program = join(root, 'bin/pointsman');
-    const entryOf = (env: NodeJS.ProcessEnv = {}): string | undefined =>
+    const entryOf = (env: Readonly<Record<string, string>> = {}): string | undefined =>
       /<(.*main\.\w+)>/.exec(start(program, path, ['run'], '/', env).stdout)?.[1];
     expect(entryOf()).toBe(`${root}/src/cli/main.ts`);
     for (const dist of ['dist', 'dist-test']) {
