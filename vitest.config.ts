@@ -12,8 +12,8 @@ const GUESTS = ['lab/**', 'test/lab/**', 'test/ipvsadm/**'];
 /** More than a guest may take (lab/uml.ts). */
 const HOOK_TIMEOUT_MS = 1_600_000;
 
-// Tests that start the programs test these sources, not what was bundled from them some time ago.
-process.env['POINTSMAN_FROM_SOURCE'] = '1';
+// Tests that start the programs test these sources, not what was bundled from them some time ago. `npm test` bundles them right before.
+if (process.env['POINTSMAN_TEST_BUNDLE'] === undefined) process.env['POINTSMAN_FROM_SOURCE'] = '1';
 
 const suffix = isLong ? '*.long.test.ts' : '*.test.ts';
 const otherTier = isLong ? [] : ['**/*.long.test.ts'];

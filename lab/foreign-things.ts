@@ -8,7 +8,7 @@ import { join } from 'node:path';
 
 /** Names close to ours and kube-proxy's, and addresses: every line of a tool that speaks of a foreign thing has one of them. */
 const MARKS =
-  /\b198\.1[89]\.|2001:db8:70:|-f 77\b|KUBE-CLUSTER-IP2|KUBE-6-CLUSTER-IPS|POINTSMAN-VSX|KUBE-SERVICES-FOO|KUBE-SVC-MINE|KUBE-IPVS-FILTER2|KUBE-FIREWALL|kube-ipvs1|\b127\.77\./;
+  /\b198\.1[89]\.|2001:db8:70:|-f 77\b|KUBE-CLUSTER-IP2|KUBE-6-CLUSTER-IPS|POINTSMAN-VSX|KUBE-SERVICES-FOO|KUBE-SVC-MINE|KUBE-IPVS-FILTER2|KUBE-FIREWALL2|kube-ipvs1|\b127\.77\./;
 const PARTS = '==next==';
 const LOOKS: Readonly<Record<string, string>> = {
   'virtual servers': 'ipvsadm -Sn',
@@ -25,13 +25,13 @@ const LOOKS: Readonly<Record<string, string>> = {
 const TIMEOUT_MS = 300_000;
 
 const rules = (network: string): string => `*filter
-:KUBE-FIREWALL - [0:0]
+:KUBE-FIREWALL2 - [0:0]
 :KUBE-IPVS-FILTER2 - [0:0]
 -A INPUT -s ${network} -j DROP
--A INPUT -j KUBE-FIREWALL
+-A INPUT -j KUBE-FIREWALL2
 -A INPUT -m comment --comment "kubernetes ipvs access filter" -j KUBE-IPVS-FILTER2
 -A OUTPUT -d ${network} -p udp -j ACCEPT
--A KUBE-FIREWALL -s ${network} -j DROP
+-A KUBE-FIREWALL2 -s ${network} -j DROP
 -A KUBE-IPVS-FILTER2 -m comment --comment "kubernetes ipvs access filter" -j RETURN
 COMMIT
 *nat
@@ -93,12 +93,12 @@ iptables-legacy -w -t nat -I PREROUTING 2 -s 198.19.0.0/16 -j RETURN
 /** Takes all of it away again. */
 const rulesOut = (network: string): string => `*filter
 -D INPUT -s ${network} -j DROP
--D INPUT -j KUBE-FIREWALL
+-D INPUT -j KUBE-FIREWALL2
 -D INPUT -m comment --comment "kubernetes ipvs access filter" -j KUBE-IPVS-FILTER2
 -D OUTPUT -d ${network} -p udp -j ACCEPT
--F KUBE-FIREWALL
+-F KUBE-FIREWALL2
 -F KUBE-IPVS-FILTER2
--X KUBE-FIREWALL
+-X KUBE-FIREWALL2
 -X KUBE-IPVS-FILTER2
 COMMIT
 *nat

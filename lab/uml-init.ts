@@ -36,6 +36,9 @@ const MODULES = [
   'sctp',
 ];
 
+/** What bin/pointsman starts from, inside as outside. */
+const HANDED_ON = ['POINTSMAN_FROM_SOURCE', 'POINTSMAN_TEST_BUNDLE'];
+
 /** A word of a shell script that stands for exactly this text. */
 export function quote(text: string): string {
   return `'${text.replaceAll("'", `'\\''`)}'`;
@@ -93,6 +96,9 @@ export function renderStage2({
     LANG: 'C.UTF-8',
     // Programs start again and again in one guest.
     NODE_COMPILE_CACHE: '/run/compiled',
+    ...Object.fromEntries(
+      HANDED_ON.flatMap((name) => (process.env[name] ? [[name, process.env[name]]] : [])),
+    ),
     ...spec.env,
     POINTSMAN_RESULTS: results,
   });
