@@ -22,6 +22,12 @@ export const ERROR_CODES = {
   AGENT_RUNNING: 'another agent runs in this network namespace',
   RIVAL_PROXY: 'another service proxy runs in this network namespace',
   AGENT_UNREACHABLE: 'no running agent answers on its socket',
+  INVALID_KUBECONFIG: 'a kubeconfig, or a file that it names, cannot be used',
+  CREDENTIALS_FAILED: 'credentials for the API server could not be had',
+  API_UNREACHABLE: 'no API server answers, or not in time',
+  API_REFUSED: 'the API server answered a request with an error',
+  API_PROTOCOL: 'an answer of the API server cannot be decoded',
+  INVALID_RECORDING: 'a recording of facts cannot be read',
   LIMIT_EXCEEDED: 'an input is larger than its documented limit',
   LAB_FAILED: 'a lab guest could not boot or ended early',
 } as const;
