@@ -15,6 +15,8 @@ export const LAB_PACKAGES = [
   'nftables',
   'procps',
   'netbase',
+  // Makes the certificates of the fake API server.
+  'openssl',
   // What completion and the manual page are tried in.
   'zsh',
   'fish',
