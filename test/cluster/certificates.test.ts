@@ -10,10 +10,7 @@ describe.skipIf(probeOpenssl() !== null)('certificates for tests', () => {
   beforeAll(() => {
     certificates = makeCertificates();
   });
-  afterAll(() => {
-    certificates.remove();
-    expect(existsSync(certificates.folder)).toBe(false);
-  });
+  afterAll(() => certificates.remove());
 
   const pairOf = (name: string): KeyPair => certificates[name as keyof Certificates] as KeyPair;
   const isExpired = (name: string): boolean =>
@@ -37,6 +34,13 @@ describe.skipIf(probeOpenssl() !== null)('certificates for tests', () => {
     expect(authority.ca).toBe(true);
     expect(pairOf(name).key).toMatch(/^-----BEGIN PRIVATE KEY-----/);
     expect(isExpired(name)).toBe(name.startsWith('expired'));
+  });
+
+  it('are in a folder that goes', () => {
+    const others = makeCertificates();
+    expect(existsSync(`${others.folder}/server.crt`)).toBe(true);
+    others.remove();
+    expect(existsSync(others.folder)).toBe(false);
   });
 
   it('of the server bear the names of this machine', () => {
