@@ -1,6 +1,7 @@
 // The listening side of the fake API server: TCP on 127.0.0.1, with TLS or without, that can go away and come back on its port, cut each
 // of its connections in either manner, or take connections and never say a word. Knows nothing of Kubernetes.
 
+import { once } from 'node:events';
 import { createServer as createHttpServer, type RequestListener, type Server as HttpServer } from 'node:http';
 import { createServer as createHttpsServer, type Server as HttpsServer } from 'node:https';
 import { createServer, type AddressInfo, type Server, type Socket } from 'node:net';
@@ -130,7 +131,9 @@ export class Listener {
   async close(): Promise<void> {
     const { server } = this;
     this.server = null;
+    const closed = [...this.sockets.keys()].map((socket) => once(socket, 'close'));
     this.cutAll('RST');
+    await Promise.all(closed);
     if (server !== null) await new Promise((resolve) => server.close(resolve));
   }
 }
