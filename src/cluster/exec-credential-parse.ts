@@ -117,7 +117,7 @@ function memberText(object: Readonly<Record<string, unknown>>, name: string, ori
 /** A version is shown when it looks like one: else it is something that slipped into its place. */
 function shownVersion(text: string): string {
   if (text === '') return '(none)';
-  return /^[a-z.]{1,64}\/v\d[a-z0-9]{0,10}$/.test(text) ? printable(text) : '(unknown)';
+  return /^[a-z0-9.]{1,64}\/v\d[a-z0-9]{0,10}$/.test(text) ? printable(text) : '(unknown)';
 }
 
 function fail(origin: Origin, message: string, remedy: string): PointsmanError {

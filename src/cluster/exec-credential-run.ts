@@ -154,7 +154,8 @@ function runToEnd(
     if (isOver) return;
     lingering = setTimeout(() => {
       kill();
-      finish(endOf(exitCode, killedBy));
+      // What is in the pipes already is read before.
+      setImmediate(() => finish(endOf(exitCode, killedBy)));
     }, limits.lingerMs);
   });
   return promise;

@@ -65,7 +65,8 @@ export class Fields {
   requiredText(name: string): string {
     const value = this.text(name);
     if (value !== null) return value;
-    const near = nearestWord(name, Object.keys(this.members));
+    const others = Object.keys(this.members).filter((each) => each !== name);
+    const near = nearestWord(name, others);
     throw this.wholeError(
       `${name} is missing`,
       near === null ? `add ${name}` : `add ${name}; is ${printable(near)} meant to be it?`,

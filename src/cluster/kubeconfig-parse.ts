@@ -241,7 +241,7 @@ function wholeFile(file: string, message: string, remedy: string): PointsmanErro
 
 /** 'one of "a", "b"', or the one that `wanted` may have meant. */
 function offer(entries: ReadonlyMap<string, Fields>, wanted = ''): string {
-  const names = [...entries.keys()];
+  const names = [...entries.keys()].filter((name) => name !== '');
   const near = wanted === '' ? null : nearestWord(wanted, names);
   if (near !== null) return quoted(near);
   if (names.length === 0) return 'a name that the file has (it has none)';

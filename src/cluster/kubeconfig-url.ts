@@ -23,7 +23,7 @@ export function parseServer(text: string, options: ServerOptions): URL | UrlMist
     return { message: 'it does not begin with https:// or http://', remedy: 'write https://HOST:PORT' };
   const url = parseUrl(hasScheme ? text : `https://${text}`, ['https', 'http'], 'https://HOST:PORT');
   if (!(url instanceof URL)) return url;
-  if (url.username !== '' || url.password !== '')
+  if (/^(?:[^/]*\/\/)?[^/]*@/.test(text))
     return {
       message: 'it has a user or password in it',
       remedy: 'write them as username and password of the user',
@@ -50,7 +50,7 @@ export function shownUrl(url: URL): string {
 function parseUrl(text: string, schemes: readonly string[], form: string): URL | UrlMistake {
   const remedy = `write ${form}`;
   const match =
-    /^([A-Za-z][A-Za-z0-9+.-]*):\/\/(?:[^/?#@]*@)?(\[[0-9A-Fa-f:.]+\]|[^/?#@:[\]]+)(?::(\d*))?(?:[/?#]|$)/.exec(
+    /^([A-Za-z][A-Za-z0-9+.-]*):\/\/(?:[^/?#@]*@)?(\[[0-9A-Fa-f:.]+\]|[^/?#@:[\]]+)(?::\d+)?(?:[/?#]|$)/.exec(
       text,
     );
   const [, scheme = '', host = ''] = match ?? [];
