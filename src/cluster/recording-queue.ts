@@ -1,7 +1,6 @@
 // Facts that wait to be written, and the lines that they become. Adding costs next to nothing, so that whoever tells facts is never held up;
 // objects become text only when a line is taken. Keeps references to the events until then, hence the limit is the writer's to watch.
 
-import { member } from '../model/fields.ts';
 import type { ClusterEvent } from '../model/objects.ts';
 import { formatComplete, formatEvent, formatEvents, LineError, MAX_LINE_BYTES } from './recording-format.ts';
 
@@ -26,7 +25,7 @@ export class RecordingQueue {
   private next = 0;
   private weight = 0;
 
-  /** What waits, in events and their endpoints: an estimate of the memory that the events hold, about 0.5 kB each. */
+  /** What waits, as weightOf counts: about 0.5 kB each. */
   get size(): number {
     return this.weight;
   }
@@ -96,7 +95,9 @@ function refuseSize(text: string, event: ClusterEvent): void {
   throw new LineError(`one ${kind} is larger than a line may be`, 'make it smaller');
 }
 
-function weightOf(event: ClusterEvent): number {
-  const endpoints = event.type === 'apply' ? member(event.object, 'endpoints') : undefined;
+/** An event counts as one, and each of its endpoints: what it holds in memory goes by them. */
+export function weightOf(event: ClusterEvent): number {
+  if (event.type !== 'apply') return 1;
+  const { endpoints } = event.object as { readonly endpoints?: unknown };
   return 1 + (Array.isArray(endpoints) ? endpoints.length : 0);
 }

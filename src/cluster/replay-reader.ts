@@ -6,6 +6,7 @@ import { open, type FileHandle } from 'node:fs/promises';
 import type { Readable } from 'node:stream';
 import { constants as zlibConstants, createGunzip, type Gunzip } from 'node:zlib';
 import { codeOf } from './manifest-files.ts';
+import type { PointsmanError } from '../model/errors.ts';
 import {
   invalidRecording,
   LineError,
@@ -81,13 +82,15 @@ export class ReplayReader {
         throw new LineError('it is empty', 'give a file that "pointsman run --record" wrote');
       return { reader, header: parseHeader(text) };
     } catch (error) {
+      const failure = reader.invalid(error, 1);
       await reader.close();
-      throw reader.invalid(error);
+      throw failure;
     }
   }
 
   /** The next line; null where the recording ends without an end mark, as after a kill. Not to be called again before it resolves. */
   async next(): Promise<RecordedLine | null> {
+    const number = this.lines + 1;
     try {
       const text = await this.nextText();
       if (text === null) return null;
@@ -101,7 +104,7 @@ export class ReplayReader {
       }
       return line;
     } catch (error) {
-      throw this.invalid(error);
+      throw this.invalid(error, number);
     }
   }
 
@@ -165,10 +168,9 @@ export class ReplayReader {
     throw new LineError('the file goes on with something else than a recording', DAMAGED);
   }
 
-  /** Line 0 stands for a file of which not even one line can be read. */
-  private invalid(error: unknown): unknown {
-    const line = this.lines === 0 ? 0 : error instanceof LineError ? this.lines : this.lines + 1;
-    return invalidRecording(this.path, line, this.explain(error), error);
+  /** Line 0 stands for the file as a whole, where not even one line can be read. */
+  private invalid(error: unknown, line: number): PointsmanError {
+    return invalidRecording(this.path, this.lines === 0 ? 0 : line, this.explain(error), error);
   }
 
   private explain(error: unknown): LineError {

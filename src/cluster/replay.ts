@@ -5,7 +5,14 @@
 import { errorLine, PointsmanError } from '../model/errors.ts';
 import type { ClusterEvent } from '../model/objects.ts';
 import type { FactListener, FactReport, FactSource } from './fact-source.ts';
-import { invalidRecording, LineError, type FactTimers, type RecordingHeader } from './recording-format.ts';
+import {
+  invalidRecording,
+  LineError,
+  type FactTimers,
+  type RecordedLine,
+  type RecordingHeader,
+} from './recording-format.ts';
+import { weightOf } from './recording-queue.ts';
 import { DEFAULT_REPLAY_LIMITS, ReplayReader, type ReplayLimits } from './replay-reader.ts';
 
 /** How a ReplaySource replays. */
@@ -146,9 +153,7 @@ export class ReplaySource implements FactSource {
       }
       for (const event of line.events) {
         events.push(event);
-        size +=
-          1 +
-          (event.type === 'apply' && 'endpoints' in event.object ? (event.object.endpoints?.length ?? 0) : 0);
+        size += weightOf(event);
       }
       this.events = events.length;
       if (size > maxReportSize)
@@ -163,11 +168,14 @@ export class ReplaySource implements FactSource {
   private async replay(reader: ReplayReader, completeAtMs: number): Promise<void> {
     const startedAtMs = this.options.timers.now();
     for (;;) {
-      const line = await reader.next().catch((error: unknown) => error as PointsmanError);
+      const line = await nextLine(reader);
       if (this.isClosed) return;
-      if (line instanceof Error || line === null || line.type === 'end') {
-        await reader.close();
-        return this.finish(reader, line);
+      if (line instanceof Error || line === null) return this.finish(reader, line);
+      if (line.type === 'end') {
+        // Its last bytes say whether everything before them is as it was written.
+        const after = await nextLine(reader);
+        if (!this.isClosed) await this.finish(reader, after instanceof Error ? after : line);
+        return;
       }
       if (line.type === 'complete') continue;
       if (this.speed === 'max') await nextTurn();
@@ -183,12 +191,16 @@ export class ReplaySource implements FactSource {
     await this.options.onEvents?.(events, [], []);
   }
 
-  private finish(reader: ReplayReader, last: Error | null | { readonly reason: string }): void {
+  private async finish(
+    reader: ReplayReader,
+    last: PointsmanError | null | { readonly reason: string },
+  ): Promise<void> {
+    await reader.close();
+    if (this.isClosed) return;
     const { events } = this;
     const told = `${events} ${events === 1 ? 'event' : 'events'}`;
     if (last instanceof PointsmanError)
       this.ending = { how: 'invalid', message: errorLine(last), error: last, events };
-    else if (last instanceof Error) throw last;
     else if (last === null) {
       const message = `--replay ${this.path}: it is cut off after line ${reader.lines}, as by a kill; ${told} replayed`;
       this.ending = { how: 'cut', message, error: null, events };
@@ -233,6 +245,16 @@ function badSpeed(text: string): PointsmanError {
   const shown = text.slice(0, 32).replaceAll(/[^\x20-\x7e]/g, '?');
   const message = `--replay-speed ${shown}: it is no speed; write max, or a number from ${SPEEDS.min} to ${SPEEDS.max}`;
   return new PointsmanError('USAGE', message, { speed: shown });
+}
+
+/** The next line, null at the end of the file, or what is wrong with it. */
+async function nextLine(reader: ReplayReader): Promise<RecordedLine | PointsmanError | null> {
+  try {
+    return await reader.next();
+  } catch (error) {
+    if (error instanceof PointsmanError) return error;
+    throw error;
+  }
 }
 
 /** Others get their turn between two batches. */

@@ -4,7 +4,7 @@ import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { gunzipSync, gzipSync } from 'node:zlib';
-import { afterAll } from 'vitest';
+import { afterAll, vi } from 'vitest';
 import { Recorder, type RecorderOptions } from '../../src/cluster/recording.ts';
 import { ReplaySource, type ReplayEnd, type ReplayOptions } from '../../src/cluster/replay.ts';
 import type { ClusterEvent } from '../../src/model/objects.ts';
@@ -17,6 +17,11 @@ let made = 0;
 /** A path where no file is, in a folder that goes when the tests of this file have run. */
 export function newPath(): string {
   return join(folder, `${++made}.jsonl.gz`);
+}
+
+/** Waits for a condition; fails only when a machine that is very slow would long have met it. */
+export async function until(condition: () => boolean): Promise<void> {
+  await vi.waitUntil(condition, { timeout: 25_000, interval: 2 });
 }
 
 /** Timers of a program that is given all the time it needs: what waits for the clock happens when it is closed. */
