@@ -113,9 +113,10 @@ class InClusterMaker implements AccessMaker {
     }
     const text = `https://${isIPv6(host) ? `[${host}]` : host}:${port}`;
     const server = parseServer(text, { assumeTls: true });
-    if (server instanceof URL) return server;
+    if (server instanceof URL && server.pathname === '/') return server;
+    const mistake = server instanceof URL ? 'the host has a slash in it' : server.message;
     throw notUsable(
-      `KUBERNETES_SERVICE_HOST and KUBERNETES_SERVICE_PORT make no address: ${server.message}`,
+      `KUBERNETES_SERVICE_HOST and KUBERNETES_SERVICE_PORT make no address: ${mistake}`,
       'correct them, or name a server (--master)',
     );
   }
