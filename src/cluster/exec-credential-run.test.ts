@@ -1,6 +1,8 @@
 // Real plugins, small programs of the shell: those that fail in every way, those that hang and those that do too much.
 
+import { spawn } from 'node:child_process';
 import { existsSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import {
   CredentialFolder,
@@ -135,6 +137,27 @@ describe('a run of a plugin', () => {
     const exec = plugin(`sleep 600 & echo $! > ${folder.file('child')}; echo done`);
     expect((await run(exec, { lingerMs: 50 })).toString()).toBe('done\n');
     await until(() => isGone(Number(folder.read('child'))));
+  });
+
+  it('does not outlive the agent', async () => {
+    const exec = plugin(`echo $$ > ${folder.file('pid')}; sleep 600`);
+    const program = folder.write(
+      'agent.ts',
+      [
+        `import { existsSync } from 'node:fs';`,
+        `import { runExecPlugin } from ${JSON.stringify(join(import.meta.dirname, 'exec-credential-run.ts'))};`,
+        `runExecPlugin(${JSON.stringify(exec)}, process.env, new AbortController().signal);`,
+        `setInterval(() => existsSync(${JSON.stringify(folder.file('leave'))}) && process.exit(0), 5);`,
+      ].join('\n'),
+    );
+    const agent = spawn(process.execPath, [program], { stdio: 'ignore' });
+    const ended = new Promise((resolve) => agent.once('close', resolve));
+    await until(() => existsSync(folder.file('pid')) && folder.read('pid').endsWith('\n'));
+    const pid = Number(folder.read('pid'));
+    expect(isGone(pid)).toBe(false);
+    folder.write('leave', '');
+    expect(await ended).toBe(0);
+    await until(() => isGone(pid));
   });
 
   it('is not even started when nobody waits for it', async () => {

@@ -173,7 +173,7 @@ export class Fields {
 }
 
 /** True for what a header takes without quoting. */
-export function isHeaderText(text: string): boolean {
+function isHeaderText(text: string): boolean {
   return /^[\x20-\x7e]*$/.test(text);
 }
 

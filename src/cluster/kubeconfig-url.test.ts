@@ -3,7 +3,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { proxyFromEnvironment } from './kubeconfig-proxy.ts';
-import { parseProxy, parseServer, shownUrl } from './kubeconfig-url.ts';
+import { parseProxy, parseServer } from './kubeconfig-url.ts';
 
 const serverText = (text: string, assumeTls = false): string => {
   const url = parseServer(text, { assumeTls });
@@ -65,11 +65,6 @@ describe('the address of a server', () => {
     '//a',
   ])('%j is refused', (text) => {
     for (const assumeTls of [false, true]) expect(parseServer(text, { assumeTls })).not.toBeInstanceOf(URL);
-  });
-
-  it('is shown without user and password', () => {
-    expect(shownUrl(new URL('http://u:p@h:1/a'))).toBe('http://h:1/a');
-    expect(shownUrl(new URL('https://h/'))).toBe('https://h');
   });
 
   it('never connects to another host than the one that is written, and no mistake repeats it', () => {

@@ -42,11 +42,6 @@ export function parseProxy(text: string): URL | UrlMistake {
   );
 }
 
-/** The URL without user and password, for messages. */
-export function shownUrl(url: URL): string {
-  return `${url.protocol}//${url.host}${url.pathname === '/' ? '' : url.pathname}`;
-}
-
 function parseUrl(text: string, schemes: readonly string[], form: string): URL | UrlMistake {
   const remedy = `write ${form}`;
   const match =
