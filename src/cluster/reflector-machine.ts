@@ -199,16 +199,16 @@ export class ReflectorMachine {
     const wasOpen = this.openedAtMs !== null;
     const isAway = !wasOpen && this.answeredAtMs !== null && nowMs - this.answeredAtMs >= LONG_OUTAGE_MS;
     const livedMs = this.end(nowMs);
+    // What contradicts itself, and what happened in a long time, may be another history that has come past our version by now.
+    if (kind === 'nonsense' || kind === 'lost' || isAway) this.isTrusted = false;
     switch (this.phase) {
       case 'begin':
-        if (kind === 'lost') this.isTrusted = false;
         if (this.failedToBegin(kind)) return;
         break;
       case 'pages':
-        if (kind === 'lost') this.isTrusted = false;
         if (kind === 'expired') this.expiredLists++;
         // A page can be asked for again as long as its token is good.
-        if (kind !== 'other' && kind !== 'silent') this.restart();
+        if (isAway || (kind !== 'other' && kind !== 'silent')) this.restart();
         break;
       case 'watch':
       case 'check':
@@ -270,8 +270,6 @@ export class ReflectorMachine {
   }
 
   private failedToWatch(kind: ReflectorFailure['kind'], isAway: boolean): void {
-    // What contradicts itself, and what happened in a long time, may be another history that has come past our version by now.
-    if (kind === 'nonsense' || kind === 'lost' || isAway) this.isTrusted = false;
     if (kind === 'ahead' || kind === 'unsupported') this.loseHistory();
     else if (
       kind === 'expired' ||
