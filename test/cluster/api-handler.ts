@@ -22,6 +22,7 @@ export interface ApiBehaviour {
   readonly tokens: ReadonlySet<string>;
   readonly habits: Readonly<WatchHabits>;
   readonly streamingLists: StreamingLists;
+  readonly pagesAtZero: boolean;
   readonly futureWatch: 'silent' | 'event' | 'http';
   readonly expiredWatch: 'event' | 'http';
 }
@@ -128,7 +129,7 @@ export class ApiHandler {
     { incoming, url, verb }: ApiRequest,
   ): Promise<void> {
     const { resource, namespace, name } = target;
-    const { denied, store } = this.server;
+    const { denied, store, pagesAtZero } = this.server;
     if (denied.get(resource.name) === 404) return notServed(answer);
     if (denied.get(resource.name) === 403) throw new Refusal(forbidden(resource, verb));
     const query = url.searchParams;
@@ -144,7 +145,7 @@ export class ApiHandler {
       return answer.whole(200, JSON_TYPE, `${head}${entry.json.toString().slice(1)}\n`);
     }
     const isSelective = Boolean(query.get('labelSelector')) || Boolean(query.get('fieldSelector'));
-    const { chunks, bytes } = listPage(store, target, query, select, isSelective);
+    const { chunks, bytes } = listPage(store, target, query, select, isSelective, pagesAtZero);
     const asksGzip = /\bgzip\b/.test(incoming.headers['accept-encoding'] ?? '');
     const isGzip = asksGzip && bytes >= this.options.gzipBytes;
     answer.head(200, {

@@ -22,20 +22,26 @@ const CHUNK_BYTES = 256 * 1024;
 /** In a token: goes on with what is there now. */
 const INCONSISTENT = -1;
 
-/** Throws Refusal. `select` is what is in the target and in the selectors; `isSelective`: they leave something out. */
+/**
+ * Throws Refusal. `select` is what is in the target and in the selectors; `isSelective`: they leave something out.
+ * `pagesAtZero`: the limit counts at version 0 too.
+ */
 export function listPage(
   store: ApiStore,
   { resource }: ApiTarget,
   query: URLSearchParams,
   select: Selector,
   isSelective: boolean,
+  pagesAtZero = false,
 ): ListPage {
   const match = query.get('resourceVersionMatch') ?? '';
   const wanted = query.get('resourceVersion') ?? '';
   const token = query.get('continue') ?? '';
   validate(query, match, wanted, token);
-  // A list at version "0" comes from the watch cache, which knows no pages: the limit is not honoured (shouldDelegateList).
-  const limit = wanted === '0' && token === '' ? 0 : Number(query.get('limit') ?? 0);
+  // A list at version "0" comes from the watch cache, which knows no pages: the limit is not honoured (shouldDelegateList). A server
+  // without a watch cache, and one whose cache keeps snapshots (KEP-4988), may honour it.
+  const isWhole = wanted === '0' && token === '' && !pagesAtZero;
+  const limit = isWhole ? 0 : Number(query.get('limit') ?? 0);
   const { version, entries, start } =
     token === ''
       ? {

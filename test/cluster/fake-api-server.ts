@@ -54,6 +54,8 @@ export class FakeApiServer implements ApiBehaviour {
   readonly tokens: Set<string>;
   readonly habits: WatchHabits = { bookmarks: 'normal', duplicateEvents: false };
   streamingLists: StreamingLists = 'on';
+  /** Lists at resourceVersion=0 honour their limit. */
+  pagesAtZero = false;
   /**
    * What a plain watch from a version that is not yet there gets: nothing until it is, as from the real one's watch cache; or an ERROR event,
    * or HTTP, with 504 "Too large resource version", as lists and streaming lists get it.

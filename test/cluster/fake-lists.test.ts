@@ -133,8 +133,12 @@ describe('pages', () => {
     expect(metadata).toEqual({ resourceVersion: '1005', continue: expect.any(String) as unknown });
   });
 
-  it('are not made of a list at version 0, which comes from the watch cache', async () => {
+  it('are not made of a list at version 0, which comes from the watch cache, unless told otherwise', async () => {
     expect(names(await list('limit=2&resourceVersion=0'))).toHaveLength(5);
+    server.pagesAtZero = true;
+    const first = await list('limit=2&resourceVersion=0');
+    expect(names(first)).toHaveLength(2);
+    expect(names(await list(`limit=5&continue=${first.metadata.continue}`))).toHaveLength(3);
   });
 
   it('expire with 410 and a token that goes on without consistency', async () => {
