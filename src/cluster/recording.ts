@@ -5,12 +5,12 @@
 //  3. A killed agent leaves a readable beginning: what was told is on its way to the file after `flushIntervalMs`.
 //  4. Memory is bounded by `maxWaiting`, the file by `maxBytes`.
 
-import { open, rm, type FileHandle } from 'node:fs/promises';
+import { rm, type FileHandle } from 'node:fs/promises';
 import { promisify } from 'node:util';
 import { gzip } from 'node:zlib';
-import { PointsmanError } from '../model/errors.ts';
 import type { ClusterEvent } from '../model/objects.ts';
 import { codeOf } from './manifest-files.ts';
+import { createRecording, recordUsage } from './recording-file.ts';
 import { formatEnd, formatHeader, LineError, MAX_TEXT_BYTES, type FactTimers } from './recording-format.ts';
 import { RecordingQueue } from './recording-queue.ts';
 
@@ -93,8 +93,8 @@ export class Recorder {
   static async open(path: string, options: RecorderOptions): Promise<Recorder> {
     const { maxBytes = DEFAULT_MAX_BYTES } = options;
     if (!(maxBytes >= MIN_BYTES))
-      throw usage(path, `${maxBytes} bytes are too few`, `allow at least ${MIN_BYTES}`);
-    const file = await create(path);
+      throw recordUsage(path, `${maxBytes} bytes are too few`, `allow at least ${MIN_BYTES}`);
+    const file = await createRecording(path);
     try {
       return await Recorder.into(file, path, options);
     } catch (error) {
@@ -112,7 +112,7 @@ export class Recorder {
       return recorder;
     } catch (error) {
       await file.close();
-      throw usage(path, `it cannot be written (${codeOf(error)})`, 'give a place that can be written');
+      throw recordUsage(path, `it cannot be written (${codeOf(error)})`, 'give a place that can be written');
     }
   }
 
@@ -284,27 +284,6 @@ export class Recorder {
       this.stop(`the file cannot be closed (${codeOf(error)})`, 'begin again on another disk');
     }
   }
-}
-
-async function create(path: string): Promise<FileHandle> {
-  try {
-    // 'wx': no file that is there, nor the target of a link, is ever written.
-    return await open(path, 'wx', 0o600);
-  } catch (error) {
-    switch (codeOf(error)) {
-      case 'EEXIST':
-        throw usage(path, 'it exists, and a recording never overwrites', 'give a new name or remove it');
-      case 'ENOENT':
-      case 'ENOTDIR':
-        throw usage(path, 'there is no such folder', 'create it or correct the path');
-      default:
-        throw usage(path, `it cannot be made (${codeOf(error)})`, 'give a place that can be written');
-    }
-  }
-}
-
-function usage(path: string, what: string, remedy: string): PointsmanError {
-  return new PointsmanError('USAGE', `--record ${path}: ${what}; ${remedy}`, { path });
 }
 
 function nextTurn(): Promise<void> {

@@ -178,14 +178,14 @@ function hintsOf(value: unknown): readonly Members[] | undefined {
   if (!Array.isArray(value)) return undefined;
   const names = value.slice(0, MAX_HINTS).map((item) => member(item, 'name'));
   const isName = (name: unknown): boolean =>
-    typeof name === 'string' && name !== '' && (isLabelValue(name) || isDnsSubdomain(name));
+    typeof name === 'string' && (isLabelValue(name) || isDnsSubdomain(name));
   return names.filter(isName).map((name) => ({ name }));
 }
 
 /** A list item by item; items beyond the limit count, but are not read. What is no list is reported as what it is. */
 function list(value: unknown, max: number, reduce: (item: unknown) => unknown): unknown {
   if (!Array.isArray(value)) return scalar(value);
-  return value.map((item: unknown, index) => (index < max ? (reduce(item) ?? null) : null));
+  return value.map((item: unknown, index) => (index < max ? reduce(item) : null));
 }
 
 /** The named members of an object, each as a scalar; {} for what is no object. */
