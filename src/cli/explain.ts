@@ -1,6 +1,7 @@
 // `pointsman explain`: where a packet goes and why. Only arguments, text and exit codes: daemon/explanation.ts does the work.
 
 import { makeExplanation, type Explanation, type ExplanationOptions } from '../daemon/explanation.ts';
+import type { FactsOrigin } from '../daemon/facts-origin.ts';
 import type { PacketSource } from '../daemon/packet-source.ts';
 import { PointsmanError } from '../model/errors.ts';
 import { formatEndpoint } from '../model/endpoints.ts';
@@ -11,8 +12,7 @@ import { EXIT } from './exit-codes.ts';
 import { formatTable, print } from './output.ts';
 import { openStderrLog } from './stderr-log.ts';
 
-export interface ExplainOptions {
-  readonly manifests: string;
+export interface ExplainOptions extends FactsOrigin {
   readonly from: string;
   readonly to: string;
   readonly input?: string;
@@ -27,7 +27,7 @@ export async function explainCommand(options: ExplainOptions): Promise<number> {
   const destination = parseDestination(options.to);
   const input = options.input === undefined ? null : parseInput(options.input);
   const explanation = await makeExplanation({
-    manifests: options.manifests,
+    facts: options,
     configPath: options.config,
     hostnameOverride: options.hostnameOverride,
     source,

@@ -5,7 +5,7 @@ import { Command, CommanderError, Option } from 'commander';
 import { AGENT_SOCKET } from '../http/agent-socket-path.ts';
 import { errorLine, PointsmanError } from '../model/errors.ts';
 import { EXIT, exitCodeOf } from './exit-codes.ts';
-import { VERSION } from './version.ts';
+import { VERSION } from '../files/version.ts';
 
 const outputOption = (): Option =>
   new Option('-o, --output <format>', 'text for people, json for programs')
@@ -13,6 +13,15 @@ const outputOption = (): Option =>
     .default('text');
 const socketOption = (): Option =>
   new Option('--socket <path>', 'unix socket of the agent').default(AGENT_SOCKET);
+
+/** Where Services come from: for every command that reads them. */
+function withFacts(command: Command): Command {
+  return command
+    .option('--manifests <dir>', 'folder with Services, EndpointSlices and Nodes as YAML or JSON')
+    .option('--kubeconfig <file>', 'how to reach the API server; default: as the pod of this program does')
+    .option('--master <url>', 'the API server, in place of the one that the kubeconfig names')
+    .option('--replay <file>', 'a recording that "run --record" made');
+}
 
 function makeProgram(): Command {
   const program = new Command('pointsman')
@@ -27,13 +36,13 @@ function makeProgram(): Command {
       '\nExit codes: 0 good, 1 failed at run time, 2 usage or configuration, 3 precondition missing, 4 changes pending.',
     );
 
-  program
-    .command('run')
-    .description('run the agent: watch the manifests, keep the kernel true to them')
-    .option(
-      '--manifests <dir>',
-      'folder with Services, EndpointSlices and Nodes as YAML or JSON; watched; required but for --cleanup',
-    )
+  withFacts(
+    program
+      .command('run')
+      .description('run the agent: follow the API server or manifests, keep the kernel true to them'),
+  )
+    .option('--replay-speed <speed>', 'times as fast as it was recorded, or max; default: 1')
+    .option('--record <file>', 'write what is learned of the cluster into this new file')
     .option('--config <file>', 'KubeProxyConfiguration (mode: ipvs); watched')
     .option('--hostname-override <name>', 'name of this node; default: the host name')
     .option('--once', 'one sync, then exit 0, or 1 with reasons')
@@ -43,10 +52,9 @@ function makeProgram(): Command {
     .option('-v, --v <level>', 'verbosity of the log', parseLevel, 0)
     .action(async (options) => exit(await (await import('./run.ts')).runCommand(options)));
 
-  program
-    .command('plan')
-    .description('show what "run" would change in the kernel, without changing it')
-    .requiredOption('--manifests <dir>', 'folder with Services, EndpointSlices and Nodes as YAML or JSON')
+  withFacts(
+    program.command('plan').description('show what "run" would change in the kernel, without changing it'),
+  )
     .option('--config <file>', 'KubeProxyConfiguration (mode: ipvs)')
     .option('--hostname-override <name>', 'name of this node; default: the host name')
     .option('--from-empty', 'compare with nothing instead of with this kernel (needs no root)')
@@ -54,10 +62,11 @@ function makeProgram(): Command {
     .addOption(outputOption())
     .action(async (options) => exit(await (await import('./plan.ts')).planCommand(options)));
 
-  program
-    .command('explain')
-    .description('say where a packet goes and why, from the manifests alone (needs no root)')
-    .requiredOption('--manifests <dir>', 'folder with Services, EndpointSlices and Nodes as YAML or JSON')
+  withFacts(
+    program
+      .command('explain')
+      .description('say where a packet goes and why, from the objects alone (needs no root)'),
+  )
     .requiredOption(
       '--from <source>',
       'ADDRESS, pod/NAME, pod/NAMESPACE/NAME or node (a process of this node)',

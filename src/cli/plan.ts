@@ -1,13 +1,13 @@
 // `pointsman plan`: what `run` would change, without changing it. Only text and exit codes: daemon/preview.ts does the work.
 
 import type { PlannedWrite } from '../backends/ipvs/recording-port.ts';
+import type { FactsOrigin } from '../daemon/facts-origin.ts';
 import { makePreview, type Preview } from '../daemon/preview.ts';
 import { EXIT } from './exit-codes.ts';
 import { count, print } from './output.ts';
 import { openStderrLog } from './stderr-log.ts';
 
-export interface PlanOptions {
-  readonly manifests: string;
+export interface PlanOptions extends FactsOrigin {
   readonly config?: string;
   readonly hostnameOverride?: string;
   readonly fromEmpty?: boolean;
@@ -18,7 +18,7 @@ export interface PlanOptions {
 /** Prints the preview; exit 0, or with --detailed-exitcode 4 when something would change. */
 export async function planCommand(options: PlanOptions): Promise<number> {
   const preview = await makePreview({
-    manifests: options.manifests,
+    facts: options,
     configPath: options.config,
     hostnameOverride: options.hostnameOverride,
     isFromEmpty: options.fromEmpty === true,
@@ -64,7 +64,7 @@ export function formatPlan({ node, changes, problems }: Preview): string {
     changes.filter((change) => change.action === action).length;
   lines.push(
     changes.length === 0
-      ? `No changes: the kernel of ${node} is as the manifests say.`
+      ? `No changes: the kernel of ${node} is as planned.`
       : `Plan for ${node}: ${number('add')} to add, ${number('change')} to change, ${number('delete')} to delete (${count(changes.length, 'write')}).`,
   );
   return `${lines.join('\n')}\n`;

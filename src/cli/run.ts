@@ -1,9 +1,12 @@
 // `pointsman run`: the agent. One at a time in a network namespace, and not beside a kube-proxy. Ends at SIGTERM or SIGINT, in bounded time,
 // and leaves forwarding as it is.
 
+import { parseReplaySpeed, type ReplaySpeed } from '../cluster/replay.ts';
 import type { Config } from '../config/config.ts';
 import { takeAgentLock, type AgentLock } from '../daemon/agent-lock.ts';
-import { Daemon, NODE_TIMERS } from '../daemon/daemon.ts';
+import { Daemon } from '../daemon/daemon.ts';
+import { NODE_TIMERS } from '../daemon/node-timers.ts';
+import type { FactsOrigin } from '../daemon/facts-origin.ts';
 import type { Log } from '../daemon/log.ts';
 import { describeRival, findRival, rivalError } from '../daemon/rival.ts';
 import { agentRoutes } from '../http/agent-routes.ts';
@@ -13,9 +16,11 @@ import { EXIT } from './exit-codes.ts';
 import { openStderrLog } from './stderr-log.ts';
 import { followSignals, stopInTime } from './stopping.ts';
 
-export interface RunOptions {
-  /** Required but for `cleanup`. */
-  readonly manifests?: string;
+export interface RunOptions extends Omit<FactsOrigin, 'replaySpeed'> {
+  /** As parseReplaySpeed reads it. */
+  readonly replaySpeed?: string;
+  /** A new file for a recording of the facts. */
+  readonly record?: string;
   readonly config?: string;
   readonly hostnameOverride?: string;
   readonly once?: boolean;
@@ -29,18 +34,13 @@ export interface RunOptions {
 /** Runs until it is told to stop; with `once` until the first sync is done. Returns the exit code. */
 export async function runCommand(options: RunOptions): Promise<number> {
   if (options.cleanup === true) return (await import('./cleanup.ts')).cleanUpAll(options);
-  const { manifests } = options;
-  if (manifests === undefined)
-    throw new PointsmanError(
-      'USAGE',
-      `required option '--manifests <dir>' not specified; try "pointsman --help"`,
-    );
   const log = openStderrLog(options.v);
   const signals = followSignals(log, options.once === true ? EXIT.FAILED : EXIT.GOOD);
   let lock: AgentLock | undefined;
   const daemon = await Daemon.open(
     {
-      manifests,
+      facts: { ...options, replaySpeed: speedOf(options) },
+      record: options.record,
       configPath: options.config,
       hostnameOverride: options.hostnameOverride,
       log,
@@ -57,6 +57,12 @@ export async function runCommand(options: RunOptions): Promise<number> {
       : await follow(daemon, options, log, signals.asked);
   lock?.release();
   return code;
+}
+
+function speedOf({ replay, replaySpeed }: RunOptions): ReplaySpeed | undefined {
+  if (replaySpeed === undefined) return undefined;
+  if (replay === undefined) throw new PointsmanError('USAGE', '--replay-speed needs --replay FILE');
+  return parseReplaySpeed(replaySpeed);
 }
 
 /** Throws RIVAL_PROXY when a kube-proxy runs here; with `isForced` it only warns. */

@@ -24,6 +24,7 @@ const KIND_NAMES: Readonly<Record<RepairKind, readonly [one: string, many: strin
 /** The parts that say something, each as its lines: a heading, then lines indented by two blanks. */
 export function statusSections(status: AgentStatus): string[][] {
   return [
+    facts(status.facts),
     failedOperations(status.failedOperations),
     leftovers(status.leftovers),
     draining(status.draining),
@@ -49,6 +50,27 @@ export function unsyncedReasons({
     ...(ofNode === 0 ? [] : [count(ofNode, 'failure of the node', 'failures of the node')]),
   ];
   return reasons.join(', ');
+}
+
+function facts(status: AgentStatus['facts']): string[] {
+  if (status === null) return [];
+  const { from, isComplete, trouble, kinds, recording } = status;
+  const counts = Object.entries(kinds ?? {}).map(
+    ([kind, { objects }]) => `${objects.toLocaleString('en-US')} ${kind}s`,
+  );
+  return [
+    ...(kinds === null ? [] : [`Follows ${from}: ${counts.join(', ')}`]),
+    ...(trouble === '' || !isComplete
+      ? []
+      : [`  It cannot be followed at present, and what is known stays in force: ${trouble}`]),
+    ...(recording === null
+      ? []
+      : [
+          recording.state === 'recording'
+            ? `Records to ${recording.path}: ${count(recording.events, 'event')}, ${recording.bytes.toLocaleString('en-US')} bytes`
+            : recording.reason,
+        ]),
+  ];
 }
 
 function failedOperations(operations: readonly FailedOperation[]): string[] {

@@ -24,6 +24,7 @@ const SYNCED: AgentStatus = {
   repairs: repairs([], 0),
   verification: null,
   takeOver: null,
+  facts: null,
   kernel: { switches: [], error: '' },
   problems: [],
 };

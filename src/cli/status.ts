@@ -49,11 +49,14 @@ export function formatStatus(status: AgentStatus): string {
 }
 
 function headline(status: AgentStatus): string {
-  const state = status.isSynced
-    ? 'synced'
-    : status.lastError === ''
-      ? `not synced (${status.lastSync === null ? 'first sync not done' : unsyncedReasons(status)})`
-      : `not synced: ${status.lastError}`;
+  const state =
+    status.facts?.isComplete === false
+      ? `not synced (waiting for ${status.facts.from}${status.facts.trouble === '' ? '' : `: ${status.facts.trouble}`})`
+      : status.isSynced
+        ? 'synced'
+        : status.lastError === ''
+          ? `not synced (${status.lastSync === null ? 'first sync not done' : unsyncedReasons(status)})`
+          : `not synced: ${status.lastError}`;
   const last =
     status.lastSync === null
       ? ''

@@ -61,10 +61,10 @@ export class Agent {
     this.planner = new Planner(this.snapshot, options.node);
   }
 
-  /** Takes events in; a sync is asked for only after `setComplete`. */
-  onEvents(events: readonly ClusterEvent[]): void {
+  /** Takes events in; a sync is asked for only after `setComplete`, and not while `more` of the same difference follows. */
+  onEvents(events: readonly ClusterEvent[], more = false): void {
     for (const event of events) for (const key of this.snapshot.apply(event).services) this.dirty.add(key);
-    if (this.isReady && this.dirty.size > 0) this.options.onDirty();
+    if (this.isReady && !more && this.dirty.size > 0) this.options.onDirty();
   }
 
   /** The first complete list of all kinds was delivered: only from here on is anything written to the kernel. */

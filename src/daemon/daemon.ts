@@ -1,4 +1,4 @@
-// Wires one of each into a running agent: manifests, configuration, this node's addresses, the IPVS backend and the sync loop.
+// Wires one of each into a running agent: facts, configuration, this node's addresses, the IPVS backend and the sync loop.
 
 import { CountedPort } from '../backends/ipvs/counted-port.ts';
 import { IpvsBackend } from '../backends/ipvs/backend.ts';
@@ -6,7 +6,7 @@ import { KernelPort } from '../backends/ipvs/kernel-port.ts';
 import type { KernelBehaviour } from '../backends/ipvs/kernel-behaviour.ts';
 import { probeScheduler } from '../backends/ipvs/schedulers-probe.ts';
 import { probeKernelBehaviour } from '../backends/ipvs/kernel-behaviour-probe.ts';
-import { formatManifestProblem, ManifestSource, type ManifestProblem } from '../cluster/manifests.ts';
+import { formatManifestProblem, type ManifestProblem } from '../cluster/manifests.ts';
 import type { Config } from '../config/config.ts';
 import { nextTurn } from '../kernel/netlink.ts';
 import { errorLine } from '../model/errors.ts';
@@ -19,31 +19,29 @@ import { Agent } from './agent.ts';
 import { mayBeLeft } from './cleanup-plan.ts';
 import { findProxyTables, KernelCleanupPort } from './cleanup-port.ts';
 import { ConfigFollower } from './config-follower.ts';
+import { chooseSource, type ChosenSource } from './facts-origin.ts';
+import { Facts } from './facts.ts';
 import { drainMatcher, matchingDrains, type DrainingServerStatus } from './drain-status.ts';
 import { Draining, logCut } from './draining.ts';
 import { Flows } from './flows.ts';
 import { LocalAddresses } from './local-addresses.ts';
 import { MissingSchedulers } from './missing-schedulers.ts';
 import type { Log } from './log.ts';
+import { NODE_TIMERS } from './node-timers.ts';
 import { makePacer } from './pacer.ts';
 import { describeRival, findRival } from './rival.ts';
 import { ipvsSettings, nodeOptionsFrom } from './settings.ts';
 import { detectFamilies, readConfig, requireRoot, requireScheduler, type DaemonOptions } from './start-up.ts';
 import { agentMetrics, type MetricFamily } from './metrics.ts';
 import { collectFacts, collectStatus, failureText, type AgentStatus } from './status.ts';
-import { SyncLoop, type SyncReason, type Timers } from './sync-loop.ts';
+import { SyncLoop, type SyncReason } from './sync-loop.ts';
 import { TakeOver } from './take-over.ts';
 import { logRepair, Verification } from './verification.ts';
 
 const RETRY_INITIAL_MS = 1000;
 const RETRY_MAX_MS = 30_000;
-
-/** Node's own; no wall clock, so that nobody can set it. */
-export const NODE_TIMERS: Timers = {
-  now: () => performance.now(),
-  set: (callback, delayMs) => setTimeout(callback, delayMs),
-  clear: (timer) => clearTimeout(timer as NodeJS.Timeout),
-};
+/** `run --once` gives up on an API server that is away for this long. */
+const ONCE_WAIT_MS = 60_000;
 
 /** A running agent. */
 export class Daemon {
@@ -53,7 +51,7 @@ export class Daemon {
   private readonly backend: IpvsBackend;
   private readonly agent: Agent;
   private readonly loop: SyncLoop;
-  private readonly source: ManifestSource;
+  private readonly facts: Facts;
   private readonly addresses = new LocalAddresses();
   private readonly verification: Verification;
   private readonly flows: Flows;
@@ -65,6 +63,9 @@ export class Daemon {
   private readonly behaviour: KernelBehaviour;
   private config: Config;
   private localAddresses: readonly IpAddress[] = [];
+  /** Resolves when the first complete snapshot is known; never when the daemon is stopped before. */
+  private complete: Promise<void> = Promise.resolve();
+  private isStopping = false;
   private manifestProblems: readonly ManifestProblem[] = [];
   private readonly loggedManifests = new Set<string>();
   private readonly missingSchedulers = new MissingSchedulers(probeScheduler);
@@ -78,6 +79,7 @@ export class Daemon {
     port: KernelPort,
     behaviour: KernelBehaviour,
     suspects: ReadonlyMap<Family, boolean>,
+    source: ChosenSource,
   ) {
     this.behaviour = behaviour;
     this.log = options.log;
@@ -98,8 +100,9 @@ export class Daemon {
       onTakeOver: (virtualServers) =>
         this.log.info('Took over virtual servers of the proxy before us in place', { virtualServers }),
     });
-    this.source = new ManifestSource(options.manifests, {
-      onEvents: (events, problems, warnings) => this.onManifests(events, problems, warnings),
+    this.facts = new Facts({
+      ...{ source, config, nodeName, record: options.record, log: this.log, timers: NODE_TIMERS },
+      onFacts: (...facts) => this.onFacts(...facts),
     });
     this.agent = new Agent({
       backend: this.backend,
@@ -157,7 +160,7 @@ export class Daemon {
   }
 
   /**
-   * Opens the kernel, reads the manifests and this node's addresses; writes nothing yet. `claim` runs once the configuration is known to be
+   * Opens the kernel, reads manifests or begins to read an API server, and reads this node's addresses; writes nothing yet. `claim` runs once the configuration is known to be
    * good and before the kernel is touched; what it throws ends the opening. Throws what is missing (MISSING_...), INVALID_CONFIG,
    * UNSUPPORTED_MODE, INVALID_MANIFEST.
    */
@@ -166,6 +169,16 @@ export class Daemon {
     claim: (config: Config) => Promise<void> = async () => {},
   ): Promise<Daemon> {
     const { config, nodeName } = await readConfig(options);
+    const source = chooseSource(options.facts, config, {
+      ...{ asker: 'agent', hasConfigFile: options.configPath !== undefined, env: process.env },
+      onVoid: (line) => options.log.warn(line),
+      onKept: (problem) =>
+        problem === null
+          ? options.log.info('The credentials for the API server can be read again')
+          : options.log.warn('Credentials cannot be renewed; the last good ones are used', {
+              err: problem.message,
+            }),
+    });
     requireRoot();
     await claim(config);
     const families = detectFamilies();
@@ -175,7 +188,7 @@ export class Daemon {
     });
     await requireScheduler(config.ipvs.scheduler);
     const behaviour = probeKernelBehaviour();
-    const daemon = new Daemon(options, config, nodeName, families, port, behaviour, suspects);
+    const daemon = new Daemon(options, config, nodeName, families, port, behaviour, suspects, source);
     options.log.info('Probed what this kernel does', {
       connectionReuse: behaviour.connectionReuse.result,
       removedServer: behaviour.removedServer.result,
@@ -225,7 +238,7 @@ export class Daemon {
   }
 
   private async readFacts(): Promise<void> {
-    const report = await this.source.readAll();
+    await this.facts.open();
     await this.addresses.follow({
       onChange: () => this.onAddresses(),
       onServiceLink: (event) => this.verification.onServiceLink(event),
@@ -235,27 +248,37 @@ export class Daemon {
         }),
     });
     this.localAddresses = this.addresses.current();
-    this.onManifests(report.events, report.problems, report.warnings);
     this.agent.setNode(this.nodeOptions());
+    const read = this.facts.readAll();
+    if (!this.facts.isFromServer) await read;
+    else
+      this.complete = read.catch((error: unknown) => {
+        if (!this.isStopping)
+          this.log.error('Reading the API server ended unexpectedly', { err: errorLine(error) });
+        return new Promise(() => {});
+      });
   }
 
-  private onManifests(
+  private onFacts(
     events: readonly ClusterEvent[],
     problems: readonly ManifestProblem[],
     warnings: readonly ManifestProblem[],
+    more = false,
   ): void {
     this.manifestProblems = problems;
     const lines = new Set([...problems, ...warnings].map(formatManifestProblem));
     for (const line of lines) if (!this.loggedManifests.has(line)) this.log.warn(line);
     this.loggedManifests.clear();
     for (const line of lines) this.loggedManifests.add(line);
-    this.agent.onEvents(events);
+    this.agent.onEvents(events, more);
     if (events.some((event) => (event.type === 'apply' ? event.object.kind : event.kind) === 'Node'))
       this.agent.setNode(this.nodeOptions());
   }
 
   /** One sync. Resolves with the reasons why something is not programmed; empty when all is. */
   async runOnce(): Promise<string[]> {
+    if (!(await this.isCompleteIn(ONCE_WAIT_MS)))
+      return [`not everything was read within ${ONCE_WAIT_MS / 1000} s: ${this.facts.status.trouble}`];
     this.agent.setComplete();
     await this.loop.idle();
     const { lastReport, lastError } = this.agent.status;
@@ -280,12 +303,23 @@ export class Daemon {
       : [`rules of a kube-proxy of another mode are left: ${notTakenOver}`];
   }
 
-  /** Syncs and goes on following manifests, configuration and addresses until `stop`. */
+  /** Syncs as soon as the first complete snapshot is known, and goes on following facts, configuration and addresses until `stop`. */
   run(configPath: string | undefined): void {
-    this.source.watch();
     if (configPath !== undefined) this.configFollower.follow(configPath);
-    this.agent.setComplete();
-    this.verification.start();
+    void this.complete.then(() => {
+      if (this.isStopping) return;
+      this.facts.watch();
+      this.agent.setComplete();
+      this.verification.start();
+    });
+  }
+
+  private async isCompleteIn(limitMs: number): Promise<boolean> {
+    const { promise: isLate, resolve } = Promise.withResolvers<boolean>();
+    const timer = NODE_TIMERS.set(() => resolve(false), limitMs);
+    const isComplete = await Promise.race([this.complete.then(() => true), isLate]);
+    NODE_TIMERS.clear(timer);
+    return isComplete;
   }
 
   private onAddresses(): void {
@@ -326,6 +360,7 @@ export class Daemon {
       ...status,
       verification: this.verification.status,
       takeOver: this.takeOver.status,
+      facts: this.facts.status,
       problems: this.problems(),
     };
   }
@@ -354,10 +389,11 @@ export class Daemon {
 
   /** Ends following and lets a running sync end; `onWait` hears what it waits for. Forwarding stays as it is. */
   async stop(onWait: (what: string) => void = () => {}): Promise<void> {
+    this.isStopping = true;
     this.configFollower.close();
     this.addresses.close();
-    onWait('the manifests being read');
-    await this.source.close();
+    onWait('the source of facts');
+    await this.facts.close();
     onWait('the verification that runs');
     await this.verification.stop();
     onWait('the search for stale flows that runs');

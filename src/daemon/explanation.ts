@@ -1,9 +1,8 @@
-// Where a packet goes and why, asked of manifests alone: compiles the plan of a node and traces a packet through it. Reads files and the
+// Where a packet goes and why, asked of the objects alone: compiles the plan of a node and traces a packet through it. Reads files and the
 // addresses of this machine; needs no root, no kernel module, and changes nothing.
 
 import { hostname } from 'node:os';
 import { describeDepartures } from '../backends/ipvs/departures.ts';
-import { formatManifestProblem, ManifestSource } from '../cluster/manifests.ts';
 import { PointsmanError } from '../model/errors.ts';
 import { familyOf, type IpAddress } from '../model/ip.ts';
 import type { PodAddress } from '../model/pods.ts';
@@ -22,7 +21,10 @@ import {
   formatPacket,
   type StepText,
 } from '../plan/trace-text.ts';
-import { detectFamilies, readConfig, type DaemonOptions } from './start-up.ts';
+import { chooseSource } from './facts-origin.ts';
+import { NODE_TIMERS } from './node-timers.ts';
+import { readFactsOnce } from './read-facts.ts';
+import { askedByPerson, detectFamilies, readConfig, type DaemonOptions } from './start-up.ts';
 import { LocalAddresses } from './local-addresses.ts';
 import { addressOfNode, findPod, guessInput, type PacketSource } from './packet-source.ts';
 import { nodeOptionsFrom } from './settings.ts';
@@ -61,9 +63,9 @@ export interface Explanation {
 /** Explains one packet. Throws USAGE for a pod that is unknown or ambiguous and for mixed families, and as readConfig and readAll do. */
 export async function makeExplanation(options: ExplanationOptions): Promise<Explanation> {
   const { config, nodeName: ownName } = await readConfig(options);
-  const report = await new ManifestSource(options.manifests, {}).readAll();
-  for (const problem of [...report.problems, ...report.warnings])
-    options.log.warn(formatManifestProblem(problem));
+  const facts = chooseSource(options.facts, config, askedByPerson(options));
+  const report = await readFactsOnce(facts, config, ownName, NODE_TIMERS);
+  for (const problem of [...report.problems, ...report.warnings]) options.log.warn(problem);
   const snapshot = new Snapshot();
   for (const event of report.events) snapshot.apply(event);
   const { source, destination: target } = options;
@@ -72,6 +74,10 @@ export async function makeExplanation(options: ExplanationOptions): Promise<Expl
   // The packets of a pod are handled by the node on which it runs, unless somebody asks for another one.
   const isNodeNamed = options.hostnameOverride !== undefined || config.hostnameOverride !== '';
   const nodeName = isNodeNamed || pod === null || pod.nodeName === '' ? ownName : pod.nodeName;
+  // An API server told this machine's Node only.
+  if (facts.kind === 'api' && nodeName !== ownName)
+    for (const event of (await readFactsOnce(facts, config, nodeName, NODE_TIMERS)).events)
+      snapshot.apply(event);
   const node = snapshot.node(nodeName);
   const localAddresses = await addressesOfNode(nodeName, node?.addresses ?? null);
   const plan = compile(
@@ -80,8 +86,7 @@ export async function makeExplanation(options: ExplanationOptions): Promise<Expl
   );
 
   const notes: string[] = [];
-  if (node === undefined)
-    notes.push(`the manifests have no Node ${nodeName}: its zone and pod network are unknown`);
+  if (node === undefined) notes.push(`there is no Node ${nodeName}: its zone and pod network are unknown`);
   if (pod !== null && pod.nodeName !== nodeName) notes.push(elsewhere(pod, nodeName));
   const address =
     source.kind === 'address' ? source.address : (pod?.address ?? addressOfNode(plan.node, family));

@@ -6,13 +6,15 @@ import { UNKNOWN_BEHAVIOUR } from '../backends/ipvs/kernel-behaviour.ts';
 import { probeKernelBehaviour } from '../backends/ipvs/kernel-behaviour-probe.ts';
 import { KernelPort } from '../backends/ipvs/kernel-port.ts';
 import { EMPTY_KERNEL, RecordingPort, type PlannedWrite } from '../backends/ipvs/recording-port.ts';
-import { formatManifestProblem, ManifestSource } from '../cluster/manifests.ts';
 import { nextTurn } from '../kernel/netlink.ts';
 import { makePacer } from './pacer.ts';
 import { PointsmanError } from '../model/errors.ts';
 import { formatProblem } from '../model/problem.ts';
 import { Agent } from './agent.ts';
-import { detectFamilies, readConfig, type DaemonOptions } from './start-up.ts';
+import { NODE_TIMERS } from './node-timers.ts';
+import { chooseSource } from './facts-origin.ts';
+import { readFactsOnce } from './read-facts.ts';
+import { askedByPerson, detectFamilies, readConfig, type DaemonOptions } from './start-up.ts';
 import { LocalAddresses } from './local-addresses.ts';
 import type { Log } from './log.ts';
 import { ipvsSettings, nodeOptionsFrom } from './settings.ts';
@@ -39,8 +41,9 @@ const SILENT: Log = { info: () => {}, warn: () => {}, error: () => {}, verbose: 
 export async function makePreview(options: PreviewOptions): Promise<Preview> {
   const { config, nodeName } = await readConfig(options);
   const families = detectFamilies();
-  const report = await new ManifestSource(options.manifests, {}).readAll();
-  for (const warning of report.warnings) options.log.warn(formatManifestProblem(warning));
+  const source = chooseSource(options.facts, config, askedByPerson(options));
+  const report = await readFactsOnce(source, config, nodeName, NODE_TIMERS);
+  for (const warning of report.warnings) options.log.warn(warning);
   const kernel = options.isFromEmpty ? null : await KernelPort.open(families);
   const addresses = new LocalAddresses();
   try {
@@ -66,7 +69,7 @@ export async function makePreview(options: PreviewOptions): Promise<Preview> {
     agent.setComplete();
     await agent.sync('request');
     if (agent.status.lastError !== '') throw new PointsmanError('KERNEL_REFUSED', agent.status.lastError);
-    const problems = [...report.problems.map(formatManifestProblem), ...agent.problems().map(formatProblem)];
+    const problems = [...report.problems, ...agent.problems().map(formatProblem)];
     return { node: nodeName, changes: port.writes, problems };
   } finally {
     addresses.close();

@@ -8,15 +8,18 @@ import { defaultConfig, loadConfig } from '../config/load.ts';
 import { PointsmanError } from '../model/errors.ts';
 import type { Family } from '../model/ip.ts';
 import { isDnsSubdomain } from '../model/names.ts';
+import type { chooseSource, FactsOrigin } from './facts-origin.ts';
 import type { Log } from './log.ts';
 import { nodeNameOf } from './settings.ts';
 
 /** What the command line says. */
 export interface DaemonOptions {
-  /** Folder of manifests. */
-  readonly manifests: string;
+  /** Where Services, EndpointSlices and Nodes come from. */
+  readonly facts: FactsOrigin;
   readonly configPath?: string | undefined;
   readonly hostnameOverride?: string | undefined;
+  /** A new file for a recording of the facts; for an agent only. */
+  readonly record?: string | undefined;
   readonly log: Log;
 }
 
@@ -62,4 +65,12 @@ export function requireRoot(): void {
       'the agent changes kernel state and needs root; run it as root, or use "pointsman plan --from-empty"',
     );
   }
+}
+
+/** How a command that a person calls chooses its source of facts. */
+export function askedByPerson({ configPath, log }: DaemonOptions): Parameters<typeof chooseSource>[2] {
+  return {
+    ...{ asker: 'person', hasConfigFile: configPath !== undefined, env: process.env },
+    onVoid: (line) => log.warn(line),
+  };
 }

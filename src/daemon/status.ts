@@ -19,6 +19,7 @@ import type { ServiceKey } from '../model/names.ts';
 import type { Problem } from '../model/problem.ts';
 import { hasFailures, type Agent } from './agent.ts';
 import { drainStatus, type DrainStatus } from './drain-status.ts';
+import type { FactsStatus } from './facts.ts';
 import type { TakeOverStatus } from './take-over.ts';
 import type { VerifyLoopStatus } from './verify-loop.ts';
 
@@ -99,6 +100,8 @@ export interface AgentStatus extends AgentFacts {
   readonly verification: VerifyLoopStatus | null;
   /** What a kube-proxy of another mode left, and what became of it; null where nobody looks for it. */
   readonly takeOver: TakeOverStatus | null;
+  /** Where Services come from, and how that goes; null where nobody follows them. */
+  readonly facts: FactsStatus | null;
   readonly kernel: KernelStatus;
   readonly problems: readonly Problem[];
 }
@@ -172,6 +175,7 @@ export async function collectStatus(
     services,
     verification: null,
     takeOver: null,
+    facts: null,
     kernel: kernelStatus(backend),
     problems: agent.problems(),
   };

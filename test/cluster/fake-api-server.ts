@@ -11,7 +11,7 @@
 //   await server.close();
 
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import { NODE_TIMERS } from '../../src/daemon/daemon.ts';
+import { NODE_TIMERS } from '../../src/daemon/node-timers.ts';
 import type { Timers } from '../../src/daemon/sync-loop.ts';
 import { Answer } from './api-answer.ts';
 import { ApiHandler, type ApiBehaviour } from './api-handler.ts';
@@ -22,6 +22,7 @@ import type { WatchHabits, WatchStream } from './api-watch.ts';
 import { FaultRules, type Fault, type FaultRule, type RequestMatch, type Verb } from './faults.ts';
 import { Listener, type ServerTls, type Welcome } from './listener.ts';
 import { RequestLog } from './request-log.ts';
+import { ScaledTimers } from './scaled-timers.ts';
 
 /** How a server starts. */
 export interface FakeApiOptions {
@@ -71,7 +72,7 @@ export class FakeApiServer implements ApiBehaviour {
 
   private constructor(options: FakeApiOptions) {
     this.options = options;
-    this.timers = options.timers ?? NODE_TIMERS;
+    this.timers = options.timers ?? new ScaledTimers(1);
     this.tokens = new Set(options.tokens);
     this.store = new ApiStore(options);
     this.store.onChange((change) => {

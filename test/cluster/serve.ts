@@ -8,13 +8,14 @@
 
 import { createInterface } from 'node:readline';
 import { parseArgs } from 'node:util';
-import { NODE_TIMERS } from '../../src/daemon/daemon.ts';
+import { NODE_TIMERS } from '../../src/daemon/node-timers.ts';
 import { API_RESOURCES, type ResourceName } from './api-resources.ts';
 import { makeCertificates, serverTls } from './certificates.ts';
 import { Chaos } from './chaos.ts';
 import { Churn } from './churn.ts';
 import { FakeApiServer } from './fake-api-server.ts';
 import { fillStore } from './make-objects.ts';
+import { ScaledTimers } from './scaled-timers.ts';
 
 const { values } = parseArgs({
   options: {
@@ -49,7 +50,7 @@ const faults: string[] = [];
 const chaos = new Chaos(server, {
   seed,
   everyMs: chaosMs,
-  timers: NODE_TIMERS,
+  timers: new ScaledTimers(1),
   onFault: (name) => faults.push(name),
 });
 
