@@ -96,7 +96,11 @@ export class ApiClient implements ApiTransport {
         isTimeout = true;
         outgoing.destroy();
       }, HEAD_TIMEOUT_MS);
-      const onAbort = (): void => void outgoing.destroy();
+      const onAbort = (): void => {
+        outgoing.destroy();
+        // While it connects, a request that is destroyed says nothing.
+        reject(reasonOf(signal));
+      };
       signal.addEventListener('abort', onAbort, { once: true });
       const settle = (): void => {
         this.timers.clear(timer);

@@ -38,13 +38,15 @@ export class ConnectionPool {
   private readonly timers: ApiTimers;
   private current: Entry | null = null;
   private readonly entries = new Set<Entry>();
+  private isClosed = false;
 
   constructor(timers: ApiTimers) {
     this.timers = timers;
   }
 
-  /** Throws CREDENTIALS_FAILED when certificate, key or CA are none. */
+  /** Throws CREDENTIALS_FAILED when certificate, key or CA are none, API_UNREACHABLE after `close`. */
   lease(access: ApiAccess): Lease {
+    if (this.isClosed) throw timeoutError(whereIs(access), 'given up');
     if (this.current?.access !== access) {
       const entry: Entry = { access, agent: new AccessAgent(access, this.timers), leases: 0 };
       const before = this.current;
@@ -63,8 +65,9 @@ export class ConnectionPool {
     };
   }
 
-  /** Cuts everything, used or not. */
+  /** Cuts everything, used or not, for good. */
   close(): void {
+    this.isClosed = true;
     this.current = null;
     for (const { agent } of this.entries) agent.destroy();
     this.entries.clear();
