@@ -27,7 +27,7 @@ export interface WorldOptions {
 }
 
 /** What a service proxy is told of: the selectors of kube-proxy (service-model 1.1). */
-const SELECTIONS: readonly (readonly [ResourceName, labels: string, fields: string])[] = [
+export const SELECTIONS: readonly (readonly [ResourceName, labels: string, fields: string])[] = [
   ['services', '!service.kubernetes.io/service-proxy-name', 'spec.clusterIP!=None'],
   ['endpointslices', '!service.kubernetes.io/headless', ''],
   ['nodes', '', `metadata.name=${NODE_NAME}`],

@@ -11,7 +11,6 @@
 //   await server.close();
 
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import { NODE_TIMERS } from '../../src/daemon/node-timers.ts';
 import type { Timers } from '../../src/daemon/sync-loop.ts';
 import { Answer } from './api-answer.ts';
 import { ApiHandler, type ApiBehaviour } from './api-handler.ts';

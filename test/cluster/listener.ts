@@ -78,8 +78,9 @@ export class Listener {
     (this.http as HttpsServer).setSecureContext(contextOf(tls));
   }
 
-  /** Listens: on a free port at first, on the same one afterwards. */
+  /** Listens, if it does not: on a free port at first, on the same one afterwards. */
   async open(): Promise<void> {
+    if (this.server !== null) return;
     // Someone's outgoing connection may have the port for a moment.
     for (let attempt = 1; ; attempt++) {
       try {

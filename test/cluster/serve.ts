@@ -8,7 +8,6 @@
 
 import { createInterface } from 'node:readline';
 import { parseArgs } from 'node:util';
-import { NODE_TIMERS } from '../../src/daemon/node-timers.ts';
 import { API_RESOURCES, type ResourceName } from './api-resources.ts';
 import { makeCertificates, serverTls } from './certificates.ts';
 import { Chaos } from './chaos.ts';
