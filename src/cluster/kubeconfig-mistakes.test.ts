@@ -278,6 +278,12 @@ describe('a mistake in a kubeconfig', () => {
 });
 
 describe('whatever the bytes', () => {
+  // Any UTF-16 at all, halves of pairs too. fast-check's own unit "binary" takes seconds to set up.
+  const odd = fc
+    .array(fc.oneof(fc.integer({ min: 0, max: 0xffff }), fc.integer({ min: 0, max: 0x7f })), {
+      maxLength: 20,
+    })
+    .map((codes) => String.fromCharCode(...codes));
   const survives = (texts: readonly Uint8Array[], selection: Partial<KubeconfigSelection> = {}): void => {
     try {
       parseKubeconfig(
@@ -331,9 +337,7 @@ describe('whatever the bytes', () => {
       )
       .map((parts) => parts.join(''));
     fc.assert(
-      fc.property(fc.oneof(yaml, fc.json(), fc.string({ unit: 'binary' })), (text) =>
-        survives([Buffer.from(text)]),
-      ),
+      fc.property(fc.oneof(yaml, fc.json(), odd), (text) => survives([Buffer.from(text)])),
       { numRuns: 300 },
     );
   });
@@ -369,12 +373,7 @@ describe('whatever the bytes', () => {
       'name',
       '__proto__',
     ];
-    const text = fc.oneof(
-      fc.string({ unit: 'binary', maxLength: 20 }),
-      fc.webUrl(),
-      fc.base64String(),
-      fc.constantFrom(V1, 'Never', 'https://a'),
-    );
+    const text = fc.oneof(odd, fc.webUrl(), fc.base64String(), fc.constantFrom(V1, 'Never', 'https://a'));
     const { tree } = fc.letrec<{ tree: unknown }>((tie) => ({
       tree: fc.oneof(
         { maxDepth: 4 },
