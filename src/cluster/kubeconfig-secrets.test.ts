@@ -89,7 +89,7 @@ describe('a broken kubeconfig', () => {
   };
 
   it('tells no secret, wherever it ends', () => {
-    for (const text of TEXTS) for (let end = 0; end < text.length; end += 3) check(text.slice(0, end));
+    for (const text of TEXTS) for (let end = 0; end < text.length; end += 7) check(text.slice(0, end));
   });
 
   it('tells no secret, whatever character is changed, or line lost', () => {
@@ -133,7 +133,7 @@ describe('a broken kubeconfig', () => {
           check(lines.toSpliced(Math.floor(where * lines.length), 1).join('\n'));
         },
       ),
-      { numRuns: 400 },
+      { numRuns: 150 },
     );
   });
 
