@@ -161,6 +161,8 @@ export class ApiStore {
   /** The entries at an older version, sorted; null when history does not reach so far. */
   entriesAt(name: ResourceName, version: number): readonly Entry[] | null {
     if (version < this.oldest) return null;
+    const hasChanged = this.history.some((change) => change.resource === name && change.version > version);
+    if (!hasChanged) return this.entries(name);
     const objects = new Map(this.objects[name]);
     for (let index = this.history.length - 1; index >= 0; index--) {
       const change = this.history[index];
