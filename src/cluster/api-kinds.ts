@@ -31,7 +31,9 @@ export const ENDPOINT_SLICES: ApiKind = {
 
 /** The Node of this name alone: a watch of all Nodes would bring the heartbeats of all. */
 export function nodeNamed(name: string): ApiKind {
-  return { kind: 'Node', path: '/api/v1/nodes', query: { fieldSelector: `metadata.name=${name}` } };
+  // As fields.EscapeValue: a name is asked for, whatever it is.
+  const value = name.replaceAll(/[\\,=]/g, String.raw`\$&`);
+  return { kind: 'Node', path: '/api/v1/nodes', query: { fieldSelector: `metadata.name=${value}` } };
 }
 
 /** What an object is called and which version it is. */

@@ -276,6 +276,6 @@ test('whatever happens, only states of the server are told, and its state in the
       fc.array(fc.double({ min: 0, max: 0.999, noNaN: true }), { minLength: 1, maxLength: 5 }),
       live,
     ),
-    { numRuns: Number(process.env['RUNS'] ?? 300) },
+    { numRuns: 300 },
   );
 });

@@ -6,7 +6,7 @@ import { ApiStatusError } from '../../src/cluster/api-client-status.ts';
 import type { ApiAnswer, ApiRequest, ApiTransport } from '../../src/cluster/api-client-transport.ts';
 import type { ApiTimers } from '../../src/cluster/api-timers.ts';
 import { listPage } from './api-list.ts';
-import { findTarget } from './api-resources.ts';
+import { findTarget, type ResourceName } from './api-resources.ts';
 import { makeStatus, Refusal, tooLarge, tooOld, type Status } from './api-status.ts';
 import { tombstone, type ApiStore, type Change } from './api-store.ts';
 
@@ -90,10 +90,13 @@ export class ScriptedApi implements ApiTransport {
       }
     }
     const streams = verb === 'stream' && this.streaming === 'on';
-    return this.misbehaving(fault, signal, (ended) => this.watch(query, streams, fault, ended));
+    return this.misbehaving(fault, signal, (ended) =>
+      this.watch(target.resource.name, query, streams, fault, ended),
+    );
   }
 
   private async *watch(
+    name: ResourceName,
     query: Readonly<Record<string, string>>,
     streams: boolean,
     fault: ScriptedFault,
@@ -106,7 +109,7 @@ export class ScriptedApi implements ApiTransport {
       return;
     }
     const from = streams || asked === 0 ? store.version : asked;
-    const missed = store.changesSince('services', from);
+    const missed = store.changesSince(name, from);
     if (missed === null) {
       yield line('ERROR', tooOld(from, store.oldest));
       return;
@@ -123,14 +126,14 @@ export class ScriptedApi implements ApiTransport {
       wake();
     };
     const onChange = (change: Change): void => {
-      if (change.version > from) push(eventOf(change), true);
+      if (change.resource === name && change.version > from) push(eventOf(change), true);
     };
     const end = (): void => {
       isOver = true;
       wake();
     };
     if (streams || asked === 0) {
-      for (const { json } of store.entries('services')) queue.push(rawLine('ADDED', json));
+      for (const { json } of store.entries(name)) queue.push(rawLine('ADDED', json));
       if (streams) queue.push(bookmark(from, { 'k8s.io/initial-events-end': 'true' }));
     }
     for (const change of missed) onChange(change);
