@@ -1,5 +1,5 @@
 // Facts from an API server: Services, EndpointSlices and this node's Node, listed and watched for as long as it runs. Puts the parts
-// together; what is asked when, and what is told when, stands in reflector-machine.ts and reflector-reader.ts.
+// together; what is asked when, and what is told when, stands in reflector-machine.ts and reflector-teller.ts.
 
 import { PointsmanError } from '../model/errors.ts';
 import type { ClusterEvent, ClusterObject } from '../model/objects.ts';

@@ -38,6 +38,7 @@ describe('a list', () => {
           expect(found.envelope).toEqual(JSON.parse(JSON.stringify({ ...list, items: [] })));
         },
       ),
+      { numRuns: 50 },
     );
   });
 

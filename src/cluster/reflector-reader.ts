@@ -1,12 +1,7 @@
-// The requests of one reflector and what their answers say: reads pages, streams and watches as they arrive, keeps KnownObjects up to date
-// and tells what is new. Decides nothing about what is asked when (reflector-machine.ts), and keeps no object.
-//
-// When it tells: what a first list holds, at once, as nothing is programmed before that list is complete. What a later list holds is held
-// back until it is complete: one list is one moment, and half of it is a state that never was. A slice whose endpoints moved to another
-// slice, which is on the next page, would take the endpoints out of service until that page comes, however long that takes. So everything
-// that differs goes out together, what is gone at last. The events of a watch go out as they come: they are history, in its order.
+// The requests of one reflector and what their answers say: reads pages, streams and watches as they arrive. Decides nothing about what is
+// asked when (reflector-machine.ts) nor about what is told when (reflector-teller.ts).
 
-import { errorLine, PointsmanError } from '../model/errors.ts';
+import { PointsmanError } from '../model/errors.ts';
 import { member } from '../model/fields.ts';
 import type { ClusterEvent } from '../model/objects.ts';
 import type { ApiAnswer, ApiTransport } from './api-client-transport.ts';
@@ -15,23 +10,9 @@ import type { ApiTimers } from './api-timers.ts';
 import { decodeWatchLine } from './api-watch.ts';
 import { LineSplitter } from './json-lines.ts';
 import { ListSplitter } from './json-list.ts';
-import { HeldTexts } from './reflector-held.ts';
 import type { ReflectorMachine, ReflectorStep } from './reflector-machine.ts';
-import { KnownObjects } from './reflector-objects.ts';
+import { FactTeller, type ReflectorSink } from './reflector-teller.ts';
 import { within, type TimeLimits } from './reflector-time.ts';
-
-/** Hears of the facts of one kind, in order. Must not throw; a reflector whose events are lost lists anew. */
-export interface ReflectorSink {
-  /**
-   * `more`: the rest of the same difference follows in later turns of the event loop; the state in between never was on the server, so
-   * nothing should be programmed from it.
-   */
-  onEvents(events: readonly ClusterEvent[], more: boolean): void;
-  /** A list was told whole. */
-  onComplete(): void;
-  /** An object is skipped: one line. */
-  onSkipped(problem: string): void;
-}
 
 export interface ReflectorReaderOptions {
   readonly kind: ApiKind;
@@ -45,9 +26,6 @@ export interface ReflectorReaderOptions {
 
 /** etcd keeps objects of 1.5 MB; their JSON is a few times that. */
 const MAX_OBJECT_BYTES = 64 * 1024 * 1024;
-/** Told at once, and parsed for it, until the loop gets a turn. */
-const MAX_EVENTS = 256;
-const MAX_EVENT_CHARACTERS = 4 * 1024 * 1024;
 /** Work holds the event loop for about this long before others get a turn. */
 const HOLD_MS = 4;
 
@@ -63,24 +41,28 @@ type Step<Do extends ReflectorStep['do']> = Extract<ReflectorStep, { readonly do
 
 /** See above. */
 export class ReflectorReader {
-  readonly known = new KnownObjects();
   private readonly options: ReflectorReaderOptions;
   private readonly what: string;
   private readonly nextTurn: () => Promise<void>;
-  private readonly held = new HeldTexts();
-  private hasTold = false;
+  private readonly teller: FactTeller;
   private turnAtMs = 0;
 
   constructor(options: ReflectorReaderOptions) {
     this.options = options;
     this.what = `the watch of ${options.kind.path}`;
     this.nextTurn = options.nextTurn ?? (() => new Promise((resolve) => setImmediate(resolve)));
+    this.teller = new FactTeller(options.kind, options.sink, this.nextTurn);
+  }
+
+  /** Objects that are known. */
+  get objects(): number {
+    return this.teller.known.size;
   }
 
   /** One page of a list, and what the whole list changes when it is the last. */
   async list(step: Step<'list'>, signal: AbortSignal): Promise<void> {
     const { machine, kind, timers } = this.options;
-    if (step.token === '') this.beginList(step.isTrusted);
+    if (step.token === '') this.teller.beginList(step.isTrusted);
     const query: Record<string, string> = { ...kind.query };
     if (step.limit > 0) query['limit'] = String(step.limit);
     // A token has its version in it.
@@ -89,11 +71,11 @@ export class ReflectorReader {
     const splitter = new ListSplitter(MAX_OBJECT_BYTES);
     await this.read(query, true, LIST_LIMITS, signal, async (chunk) => {
       const events: ClusterEvent[] = [];
-      for (const text of splitter.push(chunk)) this.takeListed(parseItem(text), text, events);
-      this.tell(events, true);
+      for (const text of splitter.push(chunk)) this.teller.takeListed(parseItem(text), text, events);
+      this.teller.tell(events, true);
     });
     const { version, token } = this.readEnvelope(splitter.finish());
-    if (machine.page(version, token, timers.now())) await this.finishList(parseItem, signal);
+    if (machine.page(version, token, timers.now())) await this.teller.finishList(parseItem, signal);
   }
 
   /** A watch from `resourceVersion`, until it ends. */
@@ -107,7 +89,7 @@ export class ReflectorReader {
 
   /** A watch that begins with all there is, until it ends. */
   async stream(step: Step<'stream'>, signal: AbortSignal): Promise<void> {
-    this.beginList(step.isTrusted);
+    this.teller.beginList(step.isTrusted);
     const lines = new LineSplitter(MAX_OBJECT_BYTES);
     const query = {
       ...this.watchQuery(step),
@@ -121,7 +103,7 @@ export class ReflectorReader {
       if (isInitial) {
         const end = this.takeInitial(texts);
         if (end === null) return;
-        await this.finishList((line) => decodedObject(line, this.what), signal);
+        await this.teller.finishList((line) => decodedObject(line, this.what), signal);
         this.options.machine.initialEnd(end.resourceVersion);
         isInitial = false;
         limits.current = watchLimits(step);
@@ -186,24 +168,6 @@ export class ReflectorReader {
     return { version, token: typeof token === 'string' ? token : '' };
   }
 
-  private beginList(isTrusted: boolean): void {
-    this.known.beginList(isTrusted);
-    this.held.clear();
-  }
-
-  /** An object of a list or of the beginning of a stream; `text` gives it again. */
-  private takeListed(object: unknown, text: string, events: ClusterEvent[]): void {
-    const { kind } = this.options;
-    const identity = identityOf(kind, object);
-    if (typeof identity === 'string') {
-      this.skip(identity);
-      return;
-    }
-    if (!this.known.listed(identity.key, identity.resourceVersion, !this.hasTold)) return;
-    if (this.hasTold) this.held.add(text);
-    else events.push(applyEvent(kind, object));
-  }
-
   /** The beginning of a stream; where it ends, null when not in these lines. */
   private takeInitial(
     lines: readonly string[],
@@ -216,12 +180,12 @@ export class ReflectorReader {
           if (frame.isInitialEnd) return { resourceVersion: frame.resourceVersion, lines: index + 1 };
         } else if (frame.type === 'DELETED') {
           const identity = identityOf(this.options.kind, frame.object);
-          if (typeof identity !== 'string') this.known.unlisted(identity.key);
-        } else this.takeListed(frame.object, line, events);
+          if (typeof identity !== 'string') this.teller.known.unlisted(identity.key);
+        } else this.teller.takeListed(frame.object, line, events);
       }
       return null;
     } finally {
-      this.tell(events, true);
+      this.teller.tell(events, true);
     }
   }
 
@@ -238,7 +202,7 @@ export class ReflectorReader {
         }
         const identity = identityOf(kind, frame.object);
         if (typeof identity === 'string') {
-          this.skip(identity);
+          this.teller.skip(identity);
           continue;
         }
         const { key, resourceVersion } = identity;
@@ -249,64 +213,19 @@ export class ReflectorReader {
         if (frame.type === 'DELETED') {
           events.push(deleteEvent(kind, key));
           changes.push([key, null]);
-        } else if (!this.known.has(key, resourceVersion)) {
+        } else if (!this.teller.known.has(key, resourceVersion)) {
           events.push(applyEvent(kind, frame.object));
           changes.push([key, resourceVersion]);
         }
       }
     } finally {
       // What came before nonsense is true. It is known only when it was told: what is lost on the way must not pass for known.
-      this.tell(events, false);
+      this.teller.tell(events, false);
       for (const [key, version] of changes) {
-        if (version === null) this.known.deleted(key);
-        else this.known.applied(key, version);
+        if (version === null) this.teller.known.deleted(key);
+        else this.teller.known.applied(key, version);
       }
     }
-  }
-
-  /** The list is complete: tells what was held back and what is gone. */
-  private async finishList(parse: (text: string) => unknown, signal: AbortSignal): Promise<void> {
-    const { kind, sink } = this.options;
-    let events: ClusterEvent[] = [];
-    let characters = 0;
-    const flush = async (): Promise<void> => {
-      this.tell(events, true);
-      events = [];
-      characters = 0;
-      await this.nextTurn();
-      signal.throwIfAborted();
-    };
-    for (const text of this.held.drain()) {
-      const object = parse(text);
-      const identity = identityOf(kind, object);
-      // A stream may have said more of an object since: only its last version counts.
-      if (typeof identity === 'string' || !this.known.isListed(identity.key, identity.resourceVersion))
-        continue;
-      if (events.length >= MAX_EVENTS || characters + text.length > MAX_EVENT_CHARACTERS) await flush();
-      events.push(applyEvent(kind, object));
-      characters += text.length;
-    }
-    for (const key of this.known.missing()) {
-      if (events.length >= 16 * MAX_EVENTS) await flush();
-      events.push(deleteEvent(kind, key));
-    }
-    this.tell(events, false);
-    this.known.finishList();
-    this.hasTold = true;
-    sink.onComplete();
-  }
-
-  private tell(events: readonly ClusterEvent[], more: boolean): void {
-    if (events.length === 0) return;
-    try {
-      this.options.sink.onEvents(events, more);
-    } catch (error) {
-      throw new LostEvents(error);
-    }
-  }
-
-  private skip(why: string): void {
-    this.options.sink.onSkipped(`an object in ${this.options.kind.path} is skipped: ${why}`);
   }
 
   private async pace(): Promise<void> {
@@ -314,14 +233,6 @@ export class ReflectorReader {
     if (nowMs - this.turnAtMs < HOLD_MS) return;
     await this.nextTurn();
     this.turnAtMs = this.options.timers.now();
-  }
-}
-
-/** Whoever hears of events failed: a mistake of ours, not of the server. */
-export class LostEvents extends Error {
-  constructor(cause: unknown) {
-    super(`events were lost: ${errorLine(cause)}`, { cause });
-    this.name = 'LostEvents';
   }
 }
 

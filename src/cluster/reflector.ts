@@ -1,5 +1,5 @@
 // Keeps facts of one kind up to date with an API server, whatever it does: asks the machine what to do, has the reader do it, and tells the
-// machine what came of it. Never ends by itself, never rejects. Guarantees, with reflector-reader.ts:
+// machine what came of it. Never ends by itself, never rejects. Guarantees, with reflector-teller.ts:
 //  1. Nothing is told as gone but by a complete list or an event that says so; while the server is away nothing changes.
 //  2. After every complete list, and whatever failed before, what was told is what the server has at that version.
 //  3. `close` ends it in bounded time, and nothing is told after.
@@ -10,7 +10,8 @@ import { ApiStatusError } from './api-client-status.ts';
 import type { ApiKind } from './api-kinds.ts';
 import { pause, type ApiTimers } from './api-timers.ts';
 import { ReflectorMachine, type ReflectorFailure, type ReflectorStep } from './reflector-machine.ts';
-import { LostEvents, ReflectorReader, type ReflectorSink } from './reflector-reader.ts';
+import { ReflectorReader } from './reflector-reader.ts';
+import { LostEvents, type ReflectorSink } from './reflector-teller.ts';
 import { ApiSilentError } from './reflector-time.ts';
 
 export interface ReflectorOptions {
@@ -106,7 +107,7 @@ export class Reflector {
       state: this.state,
       sinceMs: this.sinceMs,
       resourceVersion: this.machine.resourceVersion,
-      objects: this.reader.known.size,
+      objects: this.reader.objects,
       isComplete: this.isComplete,
       lastError: this.lastError,
       lastSkipped: this.lastSkipped,
