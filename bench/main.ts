@@ -1,6 +1,6 @@
-// `npm run bench -- first-sync | one-change | idle | verify | ipvsadm | plan | addresses | flows [-o json] [--sizes 1000x10,5000x8]`: what README's
+// `npm run bench -- first-sync | one-change | idle | verify | ipvsadm | plan | addresses | flows | api [-o json] [--sizes 1000x10,5000x8]`: what README's
 // figures come from. Each measurement runs in a guest of its own, so that none sees what another left in the kernel; those of the plan
-// need no kernel, those of flows run on this machine's.
+// and of the API need no kernel, those of flows run on this machine's.
 
 import { cpus, totalmem } from 'node:os';
 import { runInGuest } from '../lab/boot.ts';
@@ -20,6 +20,7 @@ const DEFAULT_SIZES: Readonly<Record<string, string>> = {
   verify: '5000x8,20000x8,44000x1',
   ipvsadm: '10000x10',
   plan: '5000x8,44000x1,20000x8',
+  api: '10000x10,10000x100',
   // Of these only the first number counts.
   addresses: '1000x1,10000x1,44000x1',
   // Of these, too.
@@ -47,6 +48,7 @@ async function main(): Promise<void> {
   const rows: Record<string, string | number>[] = [];
   // All sizes at once: they are compared.
   if (name === 'plan') rows.push(...(await import('./plan.ts')).benchPlan(sizes, AGENT_NODE_FLAGS));
+  else if (name === 'api') rows.push(...(await (await import('./api.ts')).benchApi(sizes, AGENT_NODE_FLAGS)));
   else if (name === 'flows')
     rows.push(
       ...(await import('./flows.ts')).benchFlows(
@@ -60,7 +62,7 @@ async function main(): Promise<void> {
     cpu: cpus()[0]?.model ?? '',
     cores: cpus().length,
     memoryGiB: Math.round(totalmem() / 2 ** 30),
-    guest: name === 'plan' || name === 'flows' ? null : 'user-mode Linux 6.1, one CPU',
+    guest: ['plan', 'flows', 'api'].includes(name) ? null : 'user-mode Linux 6.1, one CPU',
     node: process.version,
   };
   if (optionOf(options, '-o') === 'json')

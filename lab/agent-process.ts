@@ -64,6 +64,11 @@ export interface StatusView {
     readonly what: readonly string[];
     readonly reason: string;
   } | null;
+  readonly facts: {
+    readonly from: string;
+    readonly isComplete: boolean;
+    readonly trouble: string;
+  } | null;
   readonly problems: readonly {
     readonly object: string;
     readonly reason: string;
