@@ -77,7 +77,7 @@ describe('chaos', () => {
 });
 
 describe('the process', () => {
-  it('serves, obeys and ends', async () => {
+  it('serves, obeys and ends', { timeout: 120_000 }, async () => {
     const program = startProgram(new URL('serve.ts', import.meta.url), [
       '--services',
       '5',

@@ -40,7 +40,6 @@ export interface FakeApiOptions {
   readonly timers?: Timers;
 }
 
-const UNTIL_MS = 25_000;
 const BOOKMARK_MS = 60_000;
 const GZIP_BYTES = 128 * 1024;
 
@@ -54,6 +53,8 @@ export class FakeApiServer implements ApiBehaviour {
   readonly tokens: Set<string>;
   readonly habits: WatchHabits = { bookmarks: 'normal', duplicateEvents: false };
   streamingLists: StreamingLists = 'on';
+  /** How long `until` waits; below what a test has. */
+  patienceMs = 25_000;
   /** Lists at resourceVersion=0 honour their limit. */
   pagesAtZero = false;
   /**
@@ -171,9 +172,9 @@ export class FakeApiServer implements ApiBehaviour {
     await this.listener.open();
   }
 
-  /** Resolves when the condition holds; rejects after 25 s with what was waited for and what came. */
+  /** Resolves when the condition holds; rejects after `patienceMs` with what was waited for and what came. */
   async until(condition: () => boolean, what = String(condition)): Promise<void> {
-    const endMs = performance.now() + UNTIL_MS;
+    const endMs = performance.now() + this.patienceMs;
     while (!condition()) {
       if (performance.now() > endMs) {
         const last = this.log.requests

@@ -81,8 +81,10 @@ describe.each(MODES)('streaming lists %s', (streamingLists) => {
   });
 });
 
-it('a line without an end', async () => {
+it('a line without an end', { timeout: 300_000 }, async () => {
   const api = await start({ factor: 1 });
+  // It is given up at 64 MiB.
+  api.server.patienceMs = 250_000;
   await api.source.complete();
   await api.untilEqual();
   const first = '{"type":"ADDED","object":{"kind":"Service","metadata":{"name":"';
