@@ -126,6 +126,24 @@ describe('without an end', () => {
     await recorder.close();
   });
 
+  test('nor does it wait for the next fact when it was told while others were being written', async () => {
+    const timers = new FakeTimers();
+    const recorder = await Recorder.open(newPath(), recorderOptions({ timers, flushIntervalMs: 500 }));
+    for (let round = 0; round < 40; round++) {
+      recorder.note([gone('web')]);
+      await until(() => timers.delaysMs.length === 1);
+      // The write begins; a little later, a different little each time, the next fact is told.
+      await timers.advance(500);
+      for (let turn = 0; turn < round % 4; turn++) await new Promise((resolve) => setImmediate(resolve));
+      recorder.note([gone('web')]);
+      for (let wait = 0; recorder.status.events < 2 * round + 2; wait++) {
+        expect(wait, `round ${round}`).toBeLessThan(10_000);
+        await timers.advance(500);
+      }
+    }
+    await recorder.close();
+  });
+
   test('a killed program leaves a readable beginning', async () => {
     const path = newPath();
     const program = `
