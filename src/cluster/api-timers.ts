@@ -7,10 +7,10 @@ export interface ApiTimers {
   clear(timer: unknown): void;
 }
 
-/** The machine's own. Does not keep a process alive by itself. */
+/** The machine's own. Keeps a process alive while something waits: a command that pauses before it asks again must not end there. */
 export const REAL_TIMERS: ApiTimers = {
   now: () => performance.now(),
-  set: (callback, delayMs) => setTimeout(callback, delayMs).unref(),
+  set: (callback, delayMs) => setTimeout(callback, delayMs),
   clear: (timer) => clearTimeout(timer as NodeJS.Timeout),
 };
 

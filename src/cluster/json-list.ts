@@ -111,12 +111,18 @@ export class ListSplitter {
     // Local copies: this loop sees every byte of every list.
     let { depth, isInString, isEscaped, isInItem } = this;
     let at = start;
-    for (; at < bytes.length; at++) {
-      const byte = bytes[at] as number;
+    const { length } = bytes;
+    for (; at < length; at++) {
+      let byte = bytes[at] as number;
       if (isInString) {
-        if (isEscaped) isEscaped = false;
-        else if (byte === BACKSLASH) isEscaped = true;
-        else if (byte === QUOTE) isInString = false;
+        if (isEscaped) {
+          isEscaped = false;
+          continue;
+        }
+        // Most of a list is inside of texts.
+        while (byte !== QUOTE && byte !== BACKSLASH && ++at < length) byte = bytes[at] as number;
+        if (byte === QUOTE && at < length) isInString = false;
+        else if (byte === BACKSLASH && at < length) isEscaped = true;
         continue;
       }
       if (!isInItem) {
@@ -144,9 +150,9 @@ export class ListSplitter {
     this.isInString = isInString;
     this.isEscaped = isEscaped;
     this.isInItem = isInItem;
-    if (at === bytes.length) {
-      if (isInItem) this.keep(bytes, itemStart, at);
-      return at;
+    if (at >= length) {
+      if (isInItem) this.keep(bytes, itemStart, length);
+      return length;
     }
     // Here is the "]" of the list, which the envelope has to see.
     if (isInItem) items.push(this.finishItem(bytes, itemStart, at));
