@@ -46,6 +46,8 @@ export class ScaledTimers implements Timers {
 
   private arm(timer: Pending): void {
     const fire = (): void => {
+      // The machine's timers count whole milliseconds, of which each is many here.
+      if (this.now() < timer.atMs) return this.arm(timer);
       this.pending.delete(timer);
       timer.callback();
     };
