@@ -13,6 +13,7 @@ import { forbidden, makeStatus, Refusal, tooLarge, tooOld, unauthorized, type St
 import { keyOf, type ApiStore } from './api-store.ts';
 import { validateWatch, type StreamingLists } from './api-watch-options.ts';
 import { WatchStream, type WatchHabits } from './api-watch.ts';
+import { ApiWrites, readRequestBody, writeVerb } from './api-writes.ts';
 import type { Fault, Verb } from './faults.ts';
 
 /** How the server is by now; see FakeApiServer. */
@@ -53,27 +54,38 @@ export class ApiHandler {
   readonly open = new Set<WatchStream>();
   private readonly server: ApiBehaviour;
   private readonly options: HandlerOptions;
+  private readonly writes: ApiWrites;
 
   constructor(server: ApiBehaviour, options: HandlerOptions) {
     this.server = server;
     this.options = options;
+    this.writes = new ApiWrites(server.store);
   }
 
   /** Answers; never rejects for what the client did. */
   async handle(answer: Answer, request: ApiRequest, fault: Fault | null): Promise<void> {
     const { incoming, url, target } = request;
+    const body = incoming.method === 'GET' ? null : readRequestBody(incoming);
     try {
       if (!(await answer.begin())) return;
       if (fault !== null && (await this.answerFault(answer, fault, request.verb))) return;
       if (!this.believes(incoming)) throw new Refusal(unauthorized());
-      if (incoming.method !== 'GET')
-        throw new Refusal(makeStatus(405, 'the server does not allow this method on the requested resource'));
       if (target === null) await answerOther(answer, url.pathname);
+      else if (body !== null) await this.answerWrite(answer, target, incoming.method ?? '', await body);
       else await this.answerTarget(answer, target, request);
     } catch (error) {
       if (!(error instanceof Refusal)) throw error;
       await refuse(answer, error.status, error.retryAfterS);
     }
+  }
+
+  private async answerWrite(answer: Answer, target: ApiTarget, method: string, body: string): Promise<void> {
+    const { denied } = this.server;
+    if (denied.get(target.resource.name) === 404) return notServed(answer);
+    if (denied.get(target.resource.name) === 403)
+      throw new Refusal(forbidden(target.resource, writeVerb(method)));
+    const { code, text } = this.writes.write(method, target, body);
+    await answer.whole(code, JSON_TYPE, text);
   }
 
   private believes({ headers, socket }: IncomingMessage): boolean {

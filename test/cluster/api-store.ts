@@ -224,7 +224,13 @@ export function keyOf(namespace: string, name: string): string {
 }
 
 function emptyObjects(): Record<ResourceName, Map<string, Entry>> {
-  return { services: new Map(), endpointslices: new Map(), nodes: new Map(), servicecidrs: new Map() };
+  return {
+    services: new Map(),
+    endpointslices: new Map(),
+    nodes: new Map(),
+    servicecidrs: new Map(),
+    namespaces: new Map(),
+  };
 }
 
 function byKey(a: Entry, b: Entry): number {

@@ -195,7 +195,7 @@ export class FakeApiServer implements ApiBehaviour {
     incoming.resume();
     const url = URL.parse(incoming.url ?? '/', 'http://server') ?? new URL('http://server/');
     const target = findTarget(url.pathname);
-    const verb = verbOf(url, target);
+    const verb = verbOf(incoming, url, target);
     const connection = this.listener.connectionOf(incoming.socket);
     const came = { connection: connection.id, atMs: this.timers.now() };
     const record = this.log.add(incoming, url, verb, target, came);
@@ -209,8 +209,8 @@ export class FakeApiServer implements ApiBehaviour {
   }
 }
 
-function verbOf(url: URL, target: ApiTarget | null): Verb {
-  if (target === null) return 'other';
+function verbOf({ method }: IncomingMessage, url: URL, target: ApiTarget | null): Verb {
+  if (target === null || method !== 'GET') return 'other';
   if (['true', '1'].includes(url.searchParams.get('watch') ?? '')) return 'watch';
   return target.name === null ? 'list' : 'get';
 }
