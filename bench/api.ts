@@ -37,7 +37,11 @@ class Answering {
   private readonly lines: AsyncIterator<string>;
 
   constructor(args: readonly string[]) {
-    this.child = spawn(process.execPath, args, { stdio: ['pipe', 'pipe', 'inherit'], cwd: ROOT });
+    this.child = spawn(process.execPath, args, {
+      ...{ stdio: ['pipe', 'pipe', 'inherit'], cwd: ROOT },
+      // As bin/pointsman.
+      env: { ...process.env, MALLOC_ARENA_MAX: '1' },
+    });
     this.lines = createInterface({ input: this.child.stdout! })[Symbol.asyncIterator]();
   }
 

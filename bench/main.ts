@@ -28,7 +28,7 @@ const DEFAULT_SIZES: Readonly<Record<string, string>> = {
 };
 const GUEST_TIMEOUT_MS = 540_000;
 /** What bin/pointsman starts the agent with. */
-const AGENT_NODE_FLAGS = ['--max-semi-space-size=8'];
+const AGENT_NODE_FLAGS = ['--max-semi-space-size=4'];
 const RUNS = 3;
 const MEMORY_MB = 3072;
 /** kube-proxy 1.36 in the same kind of guest, measured earlier with the same shape of Services. */

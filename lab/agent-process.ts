@@ -68,6 +68,7 @@ export interface StatusView {
     readonly from: string;
     readonly isComplete: boolean;
     readonly trouble: string;
+    readonly recording: { readonly events: number } | null;
   } | null;
   readonly problems: readonly {
     readonly object: string;

@@ -336,3 +336,63 @@ Verification: 1 complete comparison with the kernel; the last took 999.0 ms, 1.0
     expect(exact).not.toContain('more');
   });
 });
+
+describe('where Services come from', () => {
+  const API: NonNullable<AgentStatus['facts']> = {
+    ...{ from: 'kubeconfig /k, context "c"', isComplete: true, trouble: '', recording: null },
+    kinds: Object.fromEntries(
+      ['Service', 'EndpointSlice', 'Node'].map((kind, i) => [
+        kind,
+        {
+          ...{ state: 'watching', sinceMs: 0, resourceVersion: '7', objects: 1000 * i, isComplete: true },
+          ...{ lastError: '', lists: 1, watches: 1, requests: 2, backoffs: 0, skipped: 0, lastSkipped: '' },
+        },
+      ]),
+    ) as NonNullable<AgentStatus['facts']>['kinds'],
+  };
+  const NOT_YET = { ...SYNCED, isSynced: false, lastSync: null };
+
+  it('is said of an API server, with how many objects there are', () => {
+    expect(formatStatus({ ...SYNCED, facts: API })).toContain(
+      'Follows kubeconfig /k, context "c": 0 Services, 1,000 EndpointSlices, 2,000 Nodes\n',
+    );
+  });
+
+  it('is not said of manifests', () => {
+    const facts = { ...API, from: 'manifests /m', kinds: null };
+    expect(formatStatus({ ...SYNCED, facts })).toBe(formatStatus(SYNCED));
+  });
+
+  it('is what it waits for, once, before everything was read', () => {
+    const waiting = (trouble: string): string | undefined =>
+      formatStatus({ ...NOT_YET, facts: { ...API, isComplete: false, trouble } }).split('\n')[0];
+    expect(waiting('')).toContain('not synced (waiting for kubeconfig /k, context "c")');
+    expect(waiting('refused')).toContain('not synced (waiting for kubeconfig /k, context "c": refused)');
+    expect(waiting('kubeconfig /k, context "c": no such file')).toContain(
+      'not synced (waiting for kubeconfig /k, context "c": no such file)',
+    );
+  });
+
+  it('cannot be followed at present', () => {
+    const text = formatStatus({ ...SYNCED, facts: { ...API, trouble: 'it is away' } });
+    expect(text).toContain('synced');
+    expect(text).toContain(
+      '  It cannot be followed at present, and what is known stays in force: it is away\n',
+    );
+  });
+
+  it('is recorded, or not any more', () => {
+    const recording = {
+      path: '/r',
+      state: 'recording',
+      reason: '',
+      events: 1200,
+      bytes: 5000,
+      waiting: 0,
+    } as const;
+    const text = (more: object): string =>
+      formatStatus({ ...SYNCED, facts: { ...API, kinds: null, recording: { ...recording, ...more } } });
+    expect(text({})).toContain('Records to /r: 1,200 events, 5,000 bytes\n');
+    expect(text({ state: 'stopped', reason: 'the disk is full' })).toContain('\nthe disk is full\n');
+  });
+});

@@ -49,19 +49,23 @@ export function formatStatus(status: AgentStatus): string {
 }
 
 function headline(status: AgentStatus): string {
-  const state =
-    status.facts?.isComplete === false
-      ? `not synced (waiting for ${status.facts.from}${status.facts.trouble === '' ? '' : `: ${status.facts.trouble}`})`
-      : status.isSynced
-        ? 'synced'
-        : status.lastError === ''
-          ? `not synced (${status.lastSync === null ? 'first sync not done' : unsyncedReasons(status)})`
-          : `not synced: ${status.lastError}`;
+  const state = stateText(status);
   const last =
     status.lastSync === null
       ? ''
       : `; last sync ${count(status.lastSync.operations, 'operation')} in ${status.lastSync.durationMs.toFixed(1)} ms`;
   return `Node ${status.node}, mode ${status.mode}, scheduler ${status.scheduler}, ${count(status.services.length, 'Service')}: ${state}${last}`;
+}
+
+function stateText(status: AgentStatus): string {
+  const { facts, lastError, lastSync } = status;
+  if (facts?.isComplete === false) {
+    const { from, trouble } = facts;
+    return `not synced (waiting for ${trouble === '' || trouble.startsWith(from) ? trouble || from : `${from}: ${trouble}`})`;
+  }
+  if (status.isSynced) return 'synced';
+  if (lastError !== '') return `not synced: ${lastError}`;
+  return `not synced (${lastSync === null ? 'first sync not done' : unsyncedReasons(status)})`;
 }
 
 function serviceRows({ service, virtualServers }: ServiceStatus): string[][] {

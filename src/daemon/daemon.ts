@@ -306,12 +306,15 @@ export class Daemon {
   /** Syncs as soon as the first complete snapshot is known, and goes on following facts, configuration and addresses until `stop`. */
   run(configPath: string | undefined): void {
     if (configPath !== undefined) this.configFollower.follow(configPath);
-    void this.complete.then(() => {
-      if (this.isStopping) return;
-      this.facts.watch();
-      this.agent.setComplete();
-      this.verification.start();
-    });
+    void this.begin();
+  }
+
+  private async begin(): Promise<void> {
+    await this.complete;
+    if (this.isStopping) return;
+    this.facts.watch();
+    this.agent.setComplete();
+    this.verification.start();
   }
 
   private async isCompleteIn(limitMs: number): Promise<boolean> {
@@ -384,6 +387,7 @@ export class Daemon {
       verification: this.verification.status,
       kernel: this.counted,
       flows: this.flows.keeper,
+      source: this.facts.status,
     });
   }
 

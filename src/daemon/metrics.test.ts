@@ -17,6 +17,8 @@ import {
   type MetricFamily,
   type MetricSources,
 } from './metrics.ts';
+import type { ReflectorStatus } from '../cluster/reflector.ts';
+import type { FactsStatus } from './facts.ts';
 import { collectFacts, type AgentFacts } from './status.ts';
 
 const NO_COUNTS: KernelCounts = { writes: () => 0, failures: () => [] };
@@ -51,12 +53,23 @@ const failed = (object: string, more: Partial<FailedOperation> = {}): FailedOper
   ...more,
 });
 
+const KIND: ReflectorStatus = {
+  ...{ state: 'watching', sinceMs: 0, resourceVersion: '1', isComplete: true, lastError: '', watches: 1 },
+  ...{ skipped: 0, lastSkipped: '', requests: 5, lists: 2, backoffs: 3, objects: 7 },
+};
+/** An API server that was read and is away. */
+const FOLLOWED: FactsStatus = {
+  ...{ from: 'k', isComplete: true, trouble: 'it is away', recording: null },
+  kinds: { Service: KIND, EndpointSlice: { ...KIND, objects: 8 }, Node: KIND },
+};
+
 function metrics(facts: Partial<AgentFacts> = {}, more: Partial<MetricSources> = {}): MetricFamily[] {
   return agentMetrics({
     facts: { ...FACTS, ...facts },
     verification: null,
     kernel: NO_COUNTS,
     flows: null,
+    source: null,
     ...more,
   });
 }
@@ -114,6 +127,17 @@ describe('the metrics of an agent', () => {
   ] as const)('have %s when the last comparison is %j', (name, lastCycle, expected) => {
     const verification = { cycles: 2, slice: 1, slices: 9, lastCycle, lastError: '' };
     expect(samples(metrics({}, { verification }), name)).toEqual(expected);
+  });
+
+  it('tells how the source of facts fares, by kind, and nothing where none is followed', () => {
+    const families = metrics({}, { source: FOLLOWED });
+    expect(samples(families, 'facts_complete')).toEqual(['1']);
+    expect(samples(families, 'facts_followed')).toEqual(['0']);
+    expect(samples(families, 'api_objects').sort()).toEqual(['EndpointSlice 8', 'Node 7', 'Service 7']);
+    expect(samples(families, 'api_requests_total')[0]).toBe('Service 5');
+    expect(samples(families, 'api_lists_total')[0]).toBe('Service 2');
+    expect(samples(families, 'api_backoffs_total')[0]).toBe('Service 3');
+    expect(metrics().map(({ name }) => name)).not.toContain('pointsman_facts_complete');
   });
 
   it('count what is refused by operation and errno, and name the objects, each once', () => {
@@ -192,7 +216,13 @@ describe('the metrics of an agent', () => {
     const port = new CountedPort(kernel);
     const { agent, backend } = startAgent(port, { ...PLAIN_NODE, families: ['IPv4'] }, EVENTS);
     const collect = (): MetricFamily[] =>
-      agentMetrics({ facts: collectFacts(agent, backend), verification: null, kernel: port, flows: null });
+      agentMetrics({
+        facts: collectFacts(agent, backend),
+        verification: null,
+        kernel: port,
+        flows: null,
+        source: null,
+      });
     expect(samples(collect(), 'pending_services')).toEqual(['1']);
     await agent.sync('request');
     const refused = collect();
@@ -224,6 +254,7 @@ describe('the names of the metrics', () => {
         lastError: '',
       },
       kernel: { writes: () => 1, failures: () => [{ operation: 'read', errno: 'EIO', count: 1 }] },
+      source: FOLLOWED,
       flows: { deleted: () => 1, failures: () => [{ errno: 'EPERM', count: 1 }] },
     },
   );

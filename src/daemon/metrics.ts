@@ -7,6 +7,8 @@ import { DRAIN_ENDS } from '../backends/ipvs/drains.ts';
 import type { FailedOperation } from '../backends/ipvs/failures.ts';
 import { REPAIR_KINDS } from '../backends/ipvs/repairs.ts';
 import type { Family } from '../model/ip.ts';
+import type { ReflectorStatus } from '../cluster/reflector.ts';
+import type { FactsStatus } from './facts.ts';
 import type { AgentFacts } from './status.ts';
 import type { VerifyLoopStatus } from './verify-loop.ts';
 
@@ -34,6 +36,8 @@ export interface MetricSources {
   readonly kernel: KernelCounts;
   /** null where nobody looks after the flows of UDP clients. */
   readonly flows: FlowCounts | null;
+  /** null where nobody follows a source. */
+  readonly source: FactsStatus | null;
 }
 
 const FAMILIES: readonly Family[] = ['IPv4', 'IPv6'];
@@ -44,9 +48,10 @@ export const MAX_FAILED_OBJECTS = 50;
 export const MAX_FAILED_PAIRS = 64;
 
 /** All metrics of an agent, in the order in which they are written. */
-export function agentMetrics({ facts, verification, kernel, flows }: MetricSources): MetricFamily[] {
+export function agentMetrics({ facts, verification, kernel, flows, source }: MetricSources): MetricFamily[] {
   return [
     ...syncMetrics(facts),
+    ...sourceMetrics(source),
     ...failureMetrics(facts),
     ...kernelMetrics(kernel),
     counter(
@@ -75,6 +80,41 @@ function syncMetrics(facts: AgentFacts): MetricFamily[] {
       'foreign_virtual_servers',
       'Virtual servers on addresses of ours that others made and that are left alone.',
       facts.foreignVirtualServers.length,
+    ),
+  ];
+}
+
+function sourceMetrics(source: FactsStatus | null): MetricFamily[] {
+  if (source === null) return [];
+  const kinds = Object.entries(source.kinds ?? {});
+  const each = (of: (status: ReflectorStatus) => number): MetricSample[] =>
+    kinds.map(([kind, status]) => ({ labels: { kind }, value: of(status) }));
+  return [
+    gauge('facts_complete', '1 when everything was told once, else 0.', source.isComplete ? 1 : 0),
+    gauge(
+      'facts_followed',
+      '1 when changes are heard of, 0 while they are not.',
+      source.trouble === '' ? 1 : 0,
+    ),
+    gauge(
+      'api_objects',
+      'Objects of the API server that are known.',
+      each(({ objects }) => objects),
+    ),
+    counter(
+      'api_requests_total',
+      'Requests to the API server.',
+      each(({ requests }) => requests),
+    ),
+    counter(
+      'api_lists_total',
+      'Lists that were begun; more than one means that everything had to be read anew.',
+      each(({ lists }) => lists),
+    ),
+    counter(
+      'api_backoffs_total',
+      'Waits after a failure.',
+      each(({ backoffs }) => backoffs),
     ),
   ];
 }

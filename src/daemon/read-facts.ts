@@ -2,7 +2,7 @@
 
 import { readCluster } from '../cluster/api-source-read.ts';
 import { formatManifestProblem, ManifestSource } from '../cluster/manifests.ts';
-import { ReplaySource } from '../cluster/replay.ts';
+import { ReplaySource, type ReplayEnd } from '../cluster/replay.ts';
 import type { Config } from '../config/config.ts';
 import { VERSION } from '../files/version.ts';
 import { PointsmanError } from '../model/errors.ts';
@@ -38,12 +38,7 @@ export async function readFactsOnce(
       warnings: warnings.map(formatManifestProblem),
     };
   }
-  if (source.kind === 'replay') {
-    const replay = new ReplaySource(source.path, { timers });
-    const { events } = await replay.readAll();
-    await replay.close();
-    return { events, problems: [], warnings: [] };
-  }
+  if (source.kind === 'replay') return readRecording(source.path, timers);
   const events: ClusterEvent[] = [];
   const signal = AbortSignal.timeout(LIMIT_MS);
   try {
@@ -63,4 +58,20 @@ export async function readFactsOnce(
       `${source.credentials.description}: the API server did not tell everything within ${LIMIT_MS / 1000} s; try again when it is less busy`,
     );
   }
+}
+
+/** All that is in it, to its end: what its agent knew last. */
+async function readRecording(path: string, timers: Timers): Promise<FactsOnce> {
+  const events: ClusterEvent[] = [];
+  const { promise: ended, resolve } = Promise.withResolvers<ReplayEnd>();
+  const replay = new ReplaySource(path, {
+    ...{ timers, speed: 'max', firstSnapshot: 'listener', onEnd: resolve },
+    onEvents: (more) => void events.push(...more),
+  });
+  await replay.readAll();
+  replay.watch();
+  const { how, error, message } = await ended;
+  await replay.close();
+  if (error !== null) throw error;
+  return { events, problems: [], warnings: how === 'cut' ? [message] : [] };
 }

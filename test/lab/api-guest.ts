@@ -1,13 +1,17 @@
 // Inside a guest: an agent that follows an API server on a real kernel, while that server is away at its start, later, and when the agent is
 // killed. Writes what was seen; the assertions stand outside, in api.test.ts.
 
+import { execFile } from 'node:child_process';
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
 import { AgentProcess, pointsman, tool, type StatusView } from '../../lab/agent-process.ts';
 import { isForeignLine, placeForeignThings } from '../../lab/foreign-things.ts';
 import { FakeApiServer } from '../cluster/fake-api-server.ts';
 import { fillStore, makeService, makeSlice } from '../cluster/make-objects.ts';
 
+const POINTSMAN = fileURLToPath(new URL('../../bin/pointsman', import.meta.url));
 const FOLDER = '/run/api';
 const RECORDING = join(FOLDER, 'recording');
 const COUNT = 20;
@@ -75,6 +79,9 @@ server.store.put('services', makeService(500));
 server.store.put('endpointslices', makeSlice(500, { endpoints: 4 }));
 await server.comeBack();
 await agent.until('what changed meanwhile', follows(COUNT - 4), LIMIT_MS);
+// A killed agent loses what it learned within the last second.
+const recorded = first.facts?.recording?.events ?? 0;
+await agent.until('it is recorded', ({ facts }) => (facts?.recording?.events ?? 0) >= recorded + 7, LIMIT_MS);
 
 // Killed, and started while the server is away.
 await server.goAway();
@@ -86,11 +93,14 @@ results.keptWhenKilled = killed.join('\n') === table().join('\n');
 await server.comeBack();
 await agent.until('it follows again', follows(COUNT - 4), LIMIT_MS);
 results.keptAfterwards = [...killed].sort().join('\n') === table().sort().join('\n');
-const plan = (source: readonly string[]): unknown =>
-  (JSON.parse(pointsman(['plan', ...source, '-o', 'json']).stdout) as { changes: unknown }).changes;
-results.plan = plan(ARGS);
+// The server runs in this process, so it must not wait for the program synchronously.
+const plan = async (source: readonly string[]): Promise<unknown> => {
+  const { stdout } = await promisify(execFile)(POINTSMAN, ['plan', ...source, '-o', 'json']);
+  return (JSON.parse(stdout) as { changes: unknown }).changes;
+};
+results.plan = await plan(ARGS);
 // The killed agent's recording has all that it knew.
-results.planOfRecording = plan(['--replay', RECORDING, '--hostname-override', 'node-1']);
+results.planOfRecording = await plan(['--replay', RECORDING, '--hostname-override', 'node-1']);
 results.stopped = await agent.stop();
 results.log = agent.logText;
 results.requests = server.count();
