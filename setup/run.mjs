@@ -37,6 +37,7 @@ const TASKS = {
     lab: 'the tests in the lab',
     run: (work) => vitest({ ...work, env: { ...work.env, POINTSMAN_TEST_TIER: 'long' } }),
   },
+  'test:cluster': { lab: null, run: (work) => script(work, 'test/cluster/real-cluster.ts') },
   build: { lab: null, run: (work) => buildPrograms(ROOT, work.node, work.env) },
   check: { lab: null, run: (work) => runChecks(ROOT, work.node, work.env) },
   mutate: { lab: null, run: ({ node, env, args }) => runMutation(ROOT, node, env, args) },
