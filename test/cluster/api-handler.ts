@@ -59,7 +59,7 @@ export class ApiHandler {
   constructor(server: ApiBehaviour, options: HandlerOptions) {
     this.server = server;
     this.options = options;
-    this.writes = new ApiWrites(server.store);
+    this.writes = new ApiWrites(server.store, options.timers);
   }
 
   /** Answers; never rejects for what the client did. */

@@ -103,3 +103,22 @@ export const invalidOptions = (field: string, message: string): Status =>
       causes: [{ reason: 'FieldValueForbidden', message: `Forbidden: ${message}`, field }],
     },
   });
+
+/** An object that validation refuses; `message` begins with the field. */
+export function invalid(
+  { name: resource, kind, group }: ApiResource,
+  name: string,
+  message: string,
+): Refusal {
+  const shown = group === '' ? kind : `${kind}.${group}`;
+  return new Refusal(
+    makeStatus(422, `${shown} "${name}" is invalid: ${message}`, { details: { name, kind: resource } }),
+  );
+}
+
+/** There is no such object. */
+export function notFound(resource: string, name: string): Refusal {
+  return new Refusal(
+    makeStatus(404, `${resource} "${name}" not found`, { details: { name, kind: resource } }),
+  );
+}

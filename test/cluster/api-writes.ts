@@ -1,11 +1,13 @@
 // What the fake API server makes of writes: POST, PUT and DELETE of Namespaces, Services and EndpointSlices, as far as a test of a cluster
-// needs them, with the refusals of the real one. Addresses and node ports come from counters. Knows no HTTP but methods and codes.
-// Source: the Kubernetes API concepts page; pkg/registry/core/service (allocation, dual stack), apimachinery pkg/api/errors.
+// needs them, with the refusals of the real one. Knows no HTTP but methods and codes.
+// Source: the Kubernetes API concepts page; pkg/registry/core/namespace, apimachinery pkg/api/errors.
 
 import type { IncomingMessage } from 'node:http';
 import { isIP } from 'node:net';
+import type { Timers } from '../../src/daemon/sync-loop.ts';
 import type { ApiResource, ApiTarget, ResourceName } from './api-resources.ts';
-import { makeStatus, Refusal } from './api-status.ts';
+import { ServiceAllocation } from './api-allocation.ts';
+import { invalid, makeStatus, notFound, Refusal } from './api-status.ts';
 import { keyOf, type ApiObject, type ApiStore } from './api-store.ts';
 
 /** What is answered; `text` is JSON. */
@@ -21,17 +23,20 @@ const MAX_BODY_BYTES = 3 * 1024 * 1024;
 const WRITABLE: readonly ResourceName[] = ['namespaces', 'services', 'endpointslices'];
 /** There without anybody's doing. */
 const GIVEN_NAMESPACES = ['default', 'kube-system', 'kube-public', 'kube-node-lease'];
-const DEFAULT_CIDRS = ['10.96.0.0/16'];
-const FIRST_NODE_PORT = 30_000;
+/** How long a namespace takes to go. */
+const TERMINATION_MS = 50;
 const VERBS: Readonly<Record<string, string>> = { POST: 'create', PUT: 'update', DELETE: 'delete' };
 
 /** See above. */
 export class ApiWrites {
   private readonly store: ApiStore;
-  private allocated = 0;
+  private readonly timers: Timers;
+  private readonly services: ServiceAllocation;
 
-  constructor(store: ApiStore) {
+  constructor(store: ApiStore, timers: Timers) {
     this.store = store;
+    this.timers = timers;
+    this.services = new ServiceAllocation(store);
   }
 
   /** Does it, or throws Refusal. */
@@ -70,7 +75,7 @@ export class ApiWrites {
         name,
         `metadata.name: Invalid value: ${JSON.stringify(name)}: a lowercase RFC 1123 name`,
       );
-    if (namespace !== null && !this.hasNamespace(namespace)) throw notFound('namespaces', namespace);
+    if (namespace !== null) this.checkNamespace(resource, namespace, name);
     const key = keyOf(namespace ?? '', name);
     if (this.store.get(resource.name, key) !== undefined) {
       const details = { name, kind: resource.name };
@@ -106,14 +111,35 @@ export class ApiWrites {
       const message = `Operation cannot be fulfilled on ${resource.name} "${name}": Precondition failed: UID in precondition: ${wanted}, UID in object meta: ${uid}`;
       throw new Refusal(makeStatus(409, message, { reason: 'Conflict' }));
     }
-    if (resource.name === 'namespaces')
-      for (const inner of ['endpointslices', 'services'] as const)
-        for (const entry of this.store.entries(inner))
-          if (entry.namespace === name) this.store.delete(inner, entry.key);
+    if (resource.name === 'namespaces') return this.terminate(resource, key);
     this.store.delete(resource.name, key);
     const details = { name, kind: resource.name, uid };
     const status = { kind: 'Status', apiVersion: 'v1', metadata: {}, status: 'Success', details };
     return { code: 200, text: JSON.stringify(status) };
+  }
+
+  /** What is in a namespace goes after the answer, and the namespace last. */
+  private terminate(resource: ApiResource, name: string): WriteAnswer {
+    const { metadata, ...rest } = this.parsed(resource, name, name);
+    if (metadata.deletionTimestamp !== undefined) {
+      const message = `Operation cannot be fulfilled on namespaces "${name}": The system is ensuring all content is removed from this namespace. Upon completion, this namespace will automatically be purged by the system.`;
+      throw new Refusal(makeStatus(409, message, { reason: 'Conflict' }));
+    }
+    const { creationTimestamp: deletionTimestamp } = metadata as Fields;
+    const terminating = {
+      ...rest,
+      metadata: { ...metadata, deletionTimestamp },
+      status: { phase: 'Terminating' },
+    };
+    const answer = this.keep(resource, null, name, terminating, 200);
+    this.timers.set(() => {
+      for (const inner of ['endpointslices', 'services'] as const)
+        for (const entry of this.store.entries(inner))
+          if (entry.namespace === name) this.store.delete(inner, entry.key);
+      if (this.store.get('namespaces', name)?.json.includes(metadata.uid) === true)
+        this.store.delete('namespaces', name);
+    }, TERMINATION_MS);
+    return answer;
   }
 
   private completed(
@@ -122,73 +148,9 @@ export class ApiWrites {
     given: Fields,
     before: Fields | null,
   ): Fields {
-    if (resource.name === 'services') return this.completedService(resource, name ?? '', given, before);
+    if (resource.name === 'services') return this.services.complete(resource, name ?? '', given, before);
     if (resource.name === 'endpointslices') checkSlice(resource, name ?? '', given, before);
     return resource.name === 'namespaces' ? { ...given, status: { phase: 'Active' } } : given;
-  }
-
-  private completedService(
-    resource: ApiResource,
-    name: string,
-    given: Fields,
-    before: Fields | null,
-  ): Fields {
-    const spec = { ...(given['spec'] as Fields | undefined) };
-    const isHeadless = spec['clusterIP'] === 'None';
-    const ports = (spec['ports'] ?? []) as Fields[];
-    if (ports.length === 0 && !isHeadless) throw invalid(resource, name, 'spec.ports: Required value');
-    if (ports.length > 1 && ports.some((port) => port['name'] === undefined))
-      throw invalid(resource, name, 'spec.ports[0].name: Required value');
-    const old = before?.['spec'] as Fields | undefined;
-    if (old !== undefined && spec['clusterIP'] !== undefined && spec['clusterIP'] !== old['clusterIP'])
-      throw invalid(
-        resource,
-        name,
-        `spec.clusterIPs[0]: Invalid value: ${JSON.stringify([spec['clusterIP']])}: may not change once set`,
-      );
-    const clusterIPs = (old?.['clusterIPs'] ??
-      (isHeadless ? ['None'] : this.allocate(resource, name, spec))) as string[];
-    const type = (spec['type'] ?? 'ClusterIP') as string;
-    const hasNodePorts = type === 'NodePort' || type === 'LoadBalancer';
-    return {
-      ...given,
-      spec: {
-        ...spec,
-        type,
-        clusterIP: clusterIPs[0],
-        clusterIPs,
-        ipFamilies: clusterIPs.map((address) => (address.includes(':') ? 'IPv6' : 'IPv4')),
-        ipFamilyPolicy: (spec['ipFamilyPolicy'] ?? 'SingleStack') as string,
-        sessionAffinity: (spec['sessionAffinity'] ?? 'None') as string,
-        internalTrafficPolicy: (spec['internalTrafficPolicy'] ?? 'Cluster') as string,
-        ports: ports.map((port) => ({
-          protocol: 'TCP',
-          targetPort: port['port'],
-          ...(hasNodePorts ? { nodePort: FIRST_NODE_PORT + ++this.allocated } : {}),
-          ...port,
-        })),
-      },
-      status: { loadBalancer: {} },
-    };
-  }
-
-  /** Out of the ranges of the ServiceCIDRs, as since 1.33; an IPv4 one where there are none. */
-  private allocate(resource: ApiResource, name: string, spec: Fields): string[] {
-    const listed = [...this.store.objectsOf('servicecidrs').values()].flatMap(
-      (object: Fields) => (object['spec']?.cidrs ?? []) as string[],
-    );
-    const cidrs = listed.length === 0 ? DEFAULT_CIDRS : listed;
-    const policy = (spec['ipFamilyPolicy'] ?? 'SingleStack') as string;
-    if (policy === 'RequireDualStack' && cidrs.length < 2)
-      throw invalid(
-        resource,
-        name,
-        'spec.ipFamilyPolicy: Invalid value: "RequireDualStack": this cluster is not configured for dual-stack services',
-      );
-    this.allocated++;
-    return cidrs
-      .slice(0, policy === 'SingleStack' ? 1 : 2)
-      .map((cidr) => addressIn(cidr, 256 + this.allocated));
   }
 
   private keep(
@@ -211,8 +173,13 @@ export class ApiWrites {
     return JSON.parse(entry.json.toString()) as Fields;
   }
 
-  private hasNamespace(name: string): boolean {
-    return GIVEN_NAMESPACES.includes(name) || this.store.get('namespaces', name) !== undefined;
+  private checkNamespace({ name: resource }: ApiResource, namespace: string, name: string): void {
+    if (GIVEN_NAMESPACES.includes(namespace)) return;
+    const entry = this.store.get('namespaces', namespace);
+    if (entry === undefined) throw notFound('namespaces', namespace);
+    if (!entry.json.includes('"deletionTimestamp"')) return;
+    const message = `${resource} "${name}" is forbidden: unable to create new content in namespace ${namespace} because it is being terminated`;
+    throw new Refusal(makeStatus(403, message));
   }
 }
 
@@ -260,25 +227,4 @@ function checkSlice(resource: ApiResource, name: string, given: Fields, before: 
           name,
           `endpoints[${index}].addresses[0]: Invalid value: "${address}": must be an ${type} address`,
         );
-}
-
-function invalid({ name: resource, kind, group }: ApiResource, name: string, message: string): Refusal {
-  const shown = group === '' ? kind : `${kind}.${group}`;
-  return new Refusal(
-    makeStatus(422, `${shown} "${name}" is invalid: ${message}`, { details: { name, kind: resource } }),
-  );
-}
-
-function notFound(resource: string, name: string): Refusal {
-  return new Refusal(
-    makeStatus(404, `${resource} "${name}" not found`, { details: { name, kind: resource } }),
-  );
-}
-
-/** The address at a place of a range whose own address ends in ".0.0" or "::". */
-function addressIn(cidr: string, place: number): string {
-  const [base = ''] = cidr.split('/');
-  return base.includes(':')
-    ? `${base.replace(/::$/, '')}::${place.toString(16)}`
-    : base.replace(/\.\d+\.\d+$/, `.${place >> 8}.${place & 255}`);
 }

@@ -26,8 +26,10 @@ const RUN_LABEL = 'pointsman-test-run';
 const MAX_ANSWER_BYTES = 4 * 1024 * 1024;
 /** Somebody else may write to an object of ours (a controller), but not without end. */
 const MAX_CONFLICTS = 5;
-const MAX_REMOVALS = 5;
-const POLL_MS = 500;
+const MAX_FAILED_REMOVALS = 5;
+const POLL_MS = 250;
+
+class NotOurs extends Error {}
 
 /** One small answer, parsed. Rejects as the transport does, or with a plain Error when it is too large or no JSON. */
 export async function askJson(
@@ -121,37 +123,32 @@ export class OwnNamespace {
   /** Removes the namespace with all that is in it and waits until it is gone. Resolves with what became of it; rejects when it may be there. */
   async removeAll(signal: AbortSignal): Promise<string> {
     if (!this.isTried) return 'none was made';
-    for (let tries = 1; ; tries++) {
+    for (let failures = 0; ;) {
       try {
-        return await this.removeNamespace(signal);
+        const outcome = await this.pushRemoval(signal);
+        if (outcome !== null) return outcome;
       } catch (error) {
-        if (signal.aborted || tries >= MAX_REMOVALS || hasCode(error, 'INVALID_KUBECONFIG')) throw error;
-        await pause(this.timers, POLL_MS, signal);
+        const isHopeless = error instanceof NotOurs || hasCode(error, 'INVALID_KUBECONFIG');
+        if (signal.aborted || isHopeless || ++failures >= MAX_FAILED_REMOVALS) throw error;
       }
-    }
-  }
-
-  private async removeNamespace(signal: AbortSignal): Promise<string> {
-    const path = `${NAMESPACES}/${this.name}`;
-    if (this.uid === '') {
-      const found = await this.find(signal);
-      if (found === null) return 'none was made';
-      if (found['metadata']?.labels?.[RUN_LABEL] !== this.run)
-        throw new Error(`namespace ${this.name} is not of this run; it is left as it is`);
-      this.uid = String(found['metadata'].uid);
-    }
-    const body = { apiVersion: 'v1', kind: 'DeleteOptions', preconditions: { uid: this.uid } };
-    try {
-      await askJson(this.transport, { path, method: 'DELETE', body }, signal);
-    } catch (error) {
-      if (!isMissing(error)) throw error;
-    }
-    for (;;) {
-      const found = await this.find(signal);
-      if (found === null || found['metadata']?.uid !== this.uid) return 'it is gone';
       await pause(this.timers, POLL_MS, signal);
       signal.throwIfAborted();
     }
+  }
+
+  /** One look at it, and the request to remove it unless that is under way. null: look again. */
+  private async pushRemoval(signal: AbortSignal): Promise<string | null> {
+    const found = await this.find(signal);
+    if (found === null) return this.uid === '' ? 'none was made' : 'it is gone';
+    const { uid, labels, deletionTimestamp } = found['metadata'] as Fields;
+    if (labels?.[RUN_LABEL] !== this.run || (this.uid !== '' && uid !== this.uid))
+      throw new NotOurs(`a namespace ${this.name} is there that is not of this run; it is left as it is`);
+    this.uid = String(uid);
+    if (deletionTimestamp !== undefined) return null;
+    const path = `${NAMESPACES}/${this.name}`;
+    const body = { apiVersion: 'v1', kind: 'DeleteOptions', preconditions: { uid: this.uid } };
+    await askJson(this.transport, { path, method: 'DELETE', body }, signal);
+    return null;
   }
 
   private async find(signal: AbortSignal): Promise<Fields | null> {
