@@ -103,13 +103,27 @@ describe.skipIf(probeOpenssl() !== null)('a test of a real cluster', () => {
     server.streamingLists = 'refused';
     const match = { resource: 'services', verb: 'watch', skip: 1, times: Number.POSITIVE_INFINITY } as const;
     server.misbehave(match, { kind: 'stall', at: { bytes: 0 } });
-    const run = start(['--wait', '2']);
+    const run = start(['--wait', '3']);
     expect(await run.ended, run.stdout + run.stderr).toBe(1);
     const [first, ...others] = linesOf(run, 'FAILED').filter((line) => !line.includes('the Node'));
-    expect(first).toMatch(/two ports: not within 2 s; the agent sees of web: no such Service \(\d+ ms\)$/);
+    expect(first).toMatch(/two ports: not within 3 s; the agent sees of web: no such Service \(\d+ ms\)$/);
     expect(others).toEqual([expect.stringMatching(/a full list gives the same: /)]);
     expect(linesOf(run, 'skipped').length).toBe(9);
     expect(run.stdout).toContain('it is gone');
+    expect(keys()).toBe(before);
+  });
+
+  it('says that a watch went silent: what it misses is not seen, and a full list shows it', async () => {
+    server.store.onChange(({ resource, current }) => {
+      // From here on no slice is told of.
+      if (resource === 'services' && current?.name === 'node-port')
+        for (const watch of server.watches('endpointslices')) watch.answer.stall();
+    });
+    const run = start(['--wait', '3']);
+    expect(await run.ended, run.stdout + run.stderr).toBe(1);
+    const failed = linesOf(run, 'FAILED').join('\n');
+    expect(failed).toMatch(/deletions: not within 3 s; the agent sees of web: .*slice web-1/);
+    expect(failed).toMatch(/a full list gives the same: 1 are not as the list says: pointsman-test-\w+\/web/);
     expect(keys()).toBe(before);
   });
 
