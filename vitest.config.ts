@@ -24,7 +24,8 @@ const projects: TestProjectInlineConfiguration[] = [
     test: {
       ...shared,
       ...{ name: 'here', include: [`${FOLDERS}/**/${suffix}`], exclude: [...otherTier, ...GUESTS] },
-      ...{ maxWorkers: 2, sequence: { groupOrder: 0 } },
+      // One more than cores, because some of it waits.
+      ...{ maxWorkers: 3, sequence: { groupOrder: 0 } },
     },
   },
   {

@@ -37,6 +37,7 @@ describe('the exit code', () => {
   const EXPECTED: Partial<Record<ErrorCode, number>> = {
     USAGE: 2,
     INVALID_CONFIG: 2,
+    INVALID_KUBECONFIG: 2,
     UNSUPPORTED_MODE: 3,
     MISSING_PRIVILEGE: 3,
     MISSING_MODULE: 3,

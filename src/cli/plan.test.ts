@@ -50,7 +50,7 @@ Plan for node1: 3 to add, 3 to change, 1 to delete (7 writes).
 
   it('says that nothing would change', () => {
     expect(formatPlan({ node: 'node1', changes: [], problems: [] })).toBe(
-      'No changes: the kernel of node1 is as the manifests say.\n',
+      'No changes: the kernel of node1 is as planned.\n',
     );
   });
 });

@@ -8,7 +8,7 @@ const run = (name: string): Promise<any> =>
 const title = whyNoNamespaces === null ? '' : ` (skipped: ${whyNoNamespaces})`;
 
 describe.skipIf(whyNoNamespaces !== null)(`addresses of this machine${title}`, () => {
-  it('follow every change of links and addresses, each told once', { timeout: 40_000 }, async () => {
+  it('follow every change of links and addresses, each told once', { timeout: 120_000 }, async () => {
     const first = ['127.0.0.1', '192.168.50.11', '::1'];
     expect(await run('everyChange')).toEqual({
       first,
@@ -27,7 +27,7 @@ describe.skipIf(whyNoNamespaces !== null)(`addresses of this machine${title}`, (
 
   it(
     'hold an IPv6 address from the start of its duplicate detection, not when that failed',
-    { timeout: 40_000 },
+    { timeout: 120_000 },
     async () => {
       expect(await run('duplicate')).toEqual({
         tentative: '1 192.168.50.11 fd00::1',
@@ -39,7 +39,7 @@ describe.skipIf(whyNoNamespaces !== null)(`addresses of this machine${title}`, (
     },
   );
 
-  it('are right again after a storm larger than the receive buffer', { timeout: 40_000 }, async () => {
+  it('are right again after a storm larger than the receive buffer', { timeout: 120_000 }, async () => {
     const { isFound, isAlive, afterAdd, afterDelete } = await run('storm');
     expect({ isFound, isAlive, afterAdd }).toEqual({ isFound: true, isAlive: true, afterAdd: ['lost'] });
     expect(['lost', 'link-gone']).toContain(afterDelete[0]);
@@ -47,7 +47,7 @@ describe.skipIf(whyNoNamespaces !== null)(`addresses of this machine${title}`, (
 
   it(
     'are not disturbed by our own bind of many addresses, nor is a read during it',
-    { timeout: 40_000 },
+    { timeout: 120_000 },
     async () => {
       expect(await run('ownBind')).toEqual({
         failures: 0,

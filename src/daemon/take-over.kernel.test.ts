@@ -31,7 +31,7 @@ describe.skipIf(whyNoNamespaces !== null)(
       const isMissing = name.startsWith('nftables') && !hasNft();
       it.skipIf(isMissing)(
         `${name}: they serve until they are removed, no connection fails, and held ones go on${isMissing ? ' (skipped: nft is not installed)' : ''}`,
-        { timeout: 40_000 },
+        { timeout: 120_000 },
         async () => {
           expect(await run(name)).toEqual({
             heldBy: 'pod',

@@ -9,7 +9,7 @@ const title = (name: string): string =>
   whyNoNamespaces === null ? name : `${name} (skipped: ${whyNoNamespaces})`;
 
 describe.skipIf(whyNoNamespaces !== null)(title('ipset'), () => {
-  it('adds, lists and deletes members of every type as ipset sees them', { timeout: 30_000 }, async () => {
+  it('adds, lists and deletes members of every type as ipset sees them', { timeout: 120_000 }, async () => {
     const results = await run('everySetType');
     expect(results).toHaveLength(10);
     for (const { name, failures, entries, all, rest } of results) {
@@ -35,7 +35,7 @@ describe.skipIf(whyNoNamespaces !== null)(title('ipset'), () => {
 
   it(
     'reports exactly the members that a full set refuses, and adds all others',
-    { timeout: 30_000 },
+    { timeout: 120_000 },
     async () => {
       expect(await run('fullSet')).toEqual({ zeros: 20, full: 1000, others: 0, present: 1000 });
     },
@@ -43,7 +43,7 @@ describe.skipIf(whyNoNamespaces !== null)(title('ipset'), () => {
 
   it(
     'says which members were there already, whoever put them, and adds the others',
-    { timeout: 30_000 },
+    { timeout: 120_000 },
     async () => {
       const { results, mixed } = await run('presentMembers');
       expect(results).toHaveLength(10);
@@ -74,7 +74,7 @@ describe.skipIf(whyNoNamespaces !== null)(title('ipset'), () => {
 describe.skipIf(whyNoNamespaces !== null)(title('rtnetlink'), () => {
   it(
     'adds and deletes addresses as ip sees them, with a full prefix and nothing else',
-    { timeout: 30_000 },
+    { timeout: 120_000 },
     async () => {
       const { failures, all, rest, line, links, theirLinks, deleted } = await run('manyAddresses');
       expect(failures).toBe(0);
@@ -103,7 +103,7 @@ describe.skipIf(whyNoNamespaces !== null)(title('rtnetlink'), () => {
 
   it(
     'tells of changes in order, and of losses when a storm is larger than the buffer',
-    { timeout: 60_000 },
+    { timeout: 120_000 },
     async () => {
       const { quiet, isLost, lost, seesMore } = await run('events');
       expect(quiet.lost).toEqual([]);
@@ -121,7 +121,7 @@ describe.skipIf(whyNoNamespaces !== null)(title('rtnetlink'), () => {
     },
   );
 
-  it('dumps again on a socket whose dump failed in the middle', { timeout: 30_000 }, async () => {
+  it('dumps again on a socket whose dump failed in the middle', { timeout: 120_000 }, async () => {
     expect(await run('dumpAfterFailedDump')).toEqual({ code: 'KERNEL_PROTOCOL', count: 3000 });
   });
 });

@@ -11,7 +11,7 @@ const title = (name: string): string =>
 describe.skipIf(whyNoNamespaces !== null)(title('a set that is replaced'), () => {
   it(
     'takes 70,000 members where it was full with 65,536, and a rule matches every packet meanwhile',
-    { timeout: 40_000 },
+    { timeout: 120_000 },
     async () => {
       expect(await run('growUnderRule')).toEqual({
         filled: 0,

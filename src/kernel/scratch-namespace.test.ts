@@ -15,7 +15,7 @@ const links = (): string[] =>
 function runNode(script: string, program: readonly string[] = []): SpawnSyncReturns<string> {
   return spawnSync('/usr/bin/env', [...program, process.execPath, '--input-type=module', '-e', script], {
     encoding: 'utf8',
-    timeout: 20_000,
+    timeout: 100_000,
     cwd: fileURLToPath(new URL('.', MODULE)),
   });
 }

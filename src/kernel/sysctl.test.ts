@@ -9,7 +9,7 @@ import { kernelRelease, readSysctl, writeSysctl } from './sysctl.ts';
 function inNamespace(script: string, launcher: readonly string[] = []): unknown {
   const source = `const sysctl = await import(${JSON.stringify(import.meta.resolve('./sysctl.ts'))}); ${script}`;
   const args = ['-n', ...launcher, process.execPath, '--input-type=module', '-e', source];
-  const { stdout, stderr, status } = spawnSync('unshare', args, { encoding: 'utf8', timeout: 20_000 });
+  const { stdout, stderr, status } = spawnSync('unshare', args, { encoding: 'utf8', timeout: 100_000 });
   if (status !== 0) throw new Error(stderr);
   return JSON.parse(stdout);
 }
