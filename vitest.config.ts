@@ -1,6 +1,6 @@
 // How the tests run. Fast tier: every *.test.ts but *.long.test.ts. Long tier (POINTSMAN_TEST_TIER=long): only *.long.test.ts.
 // Forks and not threads: namespaces and signals belong to a process. First what needs no guest, on all cores; then what boots one, with
-// few at a time: guests hold each other up (on virtual machines that keep the page tables for us, two take as long as one after the other).
+// two at a time: a third of a guest's time is waiting, but otherwise guests hold each other up where a host keeps the page tables of this machine.
 // The limits end what hangs and are far above what anything takes, because such machines are ten times slower at some hours.
 
 import { defineConfig, type TestProjectInlineConfiguration } from 'vitest/config';
@@ -32,7 +32,7 @@ const projects: TestProjectInlineConfiguration[] = [
     test: {
       ...shared,
       ...{ name: 'guests', include: GUESTS.map((folder) => `${folder}/${suffix}`), exclude: otherTier },
-      ...{ maxWorkers: 1, sequence: { groupOrder: 1 } },
+      ...{ maxWorkers: 2, sequence: { groupOrder: 1 } },
     },
   },
 ];
