@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import type { CommandLine, Outcome } from './command-line.ts';
 import { asCompatible, DELIBERATE_DIFFERENCES } from './deliberate-differences.ts';
 import type { TableState } from './table-state.ts';
-import { compareRuns, mayPart } from './verdict.ts';
+import { compareRuns, isBetween, mayPart } from './verdict.ts';
 
 const TABLE: TableState = { services: [], daemons: [], timeouts: {} };
 const OTHER_TABLE: TableState = { ...TABLE, services: ['one'] };
@@ -124,5 +124,36 @@ describe('the deliberate differences', () => {
     expect(asCompatible({ args: ['-R'], stdin: '-A -f 1\nipvsadm -S -n\n-Sn\r\n-Sx\n' }, 0).stdin).toBe(
       '-A -f 1\nipvsadm -S --compat -n\n-Sn --compat\r\n-Sx\n',
     );
+  });
+});
+
+describe('a listing between two others', () => {
+  const listing = (...times: string[]): Outcome => ({
+    exitCode: 0,
+    stdout: times.map((time) => `TCP ${time}  SYN_RECV 10.0.0.1:1\n`).join(''),
+    stderr: '',
+  });
+  it.each<[string, Outcome, Outcome, Outcome, boolean]>([
+    [
+      'times that run down',
+      listing('00:57', '14:59'),
+      listing('00:58', '15:00'),
+      listing('00:56', '14:59'),
+      true,
+    ],
+    ['a time that ran down too far', listing('00:55'), listing('00:58'), listing('00:56'), false],
+    ['a time that went up', listing('00:59'), listing('00:58'), listing('00:56'), false],
+    [
+      'another state',
+      { ...listing('00:57'), stdout: 'TCP 00:57  NONE' },
+      listing('00:58'),
+      listing('00:56'),
+      false,
+    ],
+    ['one line less', listing('00:57'), listing('00:58', '00:58'), listing('00:56', '00:56'), false],
+    ['another exit code', { ...listing('00:57'), exitCode: 1 }, listing('00:58'), listing('00:56'), false],
+    ['a line that went meanwhile', listing('00:57'), listing('00:58'), listing(), false],
+  ])('%s', (_, middle, first, last, expected) => {
+    expect(isBetween(middle, first, last)).toBe(expected);
   });
 });

@@ -51,3 +51,23 @@ function sortBlocks(text: string): string {
     .sort()
     .join('\n');
 }
+
+const TIME = /\b\d\d:\d\d\b/g;
+
+/**
+ * Whether a listing may have been made between two others: the same but for times to live, MM:SS, which run down from the first to the last.
+ */
+export function isBetween(listing: Outcome, first: Outcome, last: Outcome): boolean {
+  const timeless = ({ exitCode, stdout, stderr }: Outcome): unknown => [
+    exitCode,
+    stdout.replaceAll(TIME, '--:--'),
+    stderr,
+  ];
+  const times = ({ stdout }: Outcome): string[] => stdout.match(TIME) ?? [];
+  const [earliest, latest] = [times(first), times(last)];
+  return (
+    isDeepStrictEqual(timeless(listing), timeless(first)) &&
+    isDeepStrictEqual(timeless(listing), timeless(last)) &&
+    times(listing).every((time, i) => (latest[i] ?? '') <= time && time <= (earliest[i] ?? ''))
+  );
+}

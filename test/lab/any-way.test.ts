@@ -13,8 +13,8 @@ import { eventsOf, histories, lastNodeOf } from './histories.ts';
 import { INTERFERENCES } from './interference-cases.ts';
 import { settle } from './live-history.ts';
 
-/** About 25 s in the guest, nearly all of it the starts of iptables' tools. */
-const HISTORIES = histories(12);
+/** Two to six seconds each in the guest, nearly all of it the starts of iptables' tools. */
+const HISTORIES = histories(8);
 
 /** A fresh fake kernel after one agent's work. */
 async function fresh(events: readonly ClusterEvent[], node: NodeOptions): Promise<FakeIpvsKernel> {
