@@ -141,6 +141,7 @@ describe('a listing between two others', () => {
       listing('00:56', '14:59'),
       true,
     ],
+    ['hours that run down', listing('99:59'), listing('100:00'), listing('99:58'), true],
     ['a time that ran down too far', listing('00:55'), listing('00:58'), listing('00:56'), false],
     ['a time that went up', listing('00:59'), listing('00:58'), listing('00:56'), false],
     [

@@ -52,7 +52,7 @@ function sortBlocks(text: string): string {
     .join('\n');
 }
 
-const TIME = /\b\d\d:\d\d\b/g;
+const TIME = /\b\d{2,}:\d\d\b/g;
 
 /**
  * Whether a listing may have been made between two others: the same but for times to live, MM:SS, which run down from the first to the last.
@@ -63,11 +63,15 @@ export function isBetween(listing: Outcome, first: Outcome, last: Outcome): bool
     stdout.replaceAll(TIME, '--:--'),
     stderr,
   ];
-  const times = ({ stdout }: Outcome): string[] => stdout.match(TIME) ?? [];
+  const times = ({ stdout }: Outcome): number[] =>
+    (stdout.match(TIME) ?? []).map((time) => {
+      const [minutes = 0, seconds = 0] = time.split(':').map(Number);
+      return 60 * minutes + seconds;
+    });
   const [earliest, latest] = [times(first), times(last)];
   return (
     isDeepStrictEqual(timeless(listing), timeless(first)) &&
     isDeepStrictEqual(timeless(listing), timeless(last)) &&
-    times(listing).every((time, i) => (latest[i] ?? '') <= time && time <= (earliest[i] ?? ''))
+    times(listing).every((time, i) => (latest[i] ?? 0) <= time && time <= (earliest[i] ?? 0))
   );
 }
