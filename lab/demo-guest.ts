@@ -119,10 +119,14 @@ writeFileSync(
     .filter((line) => !line.includes('10.244.1.12'))
     .join('\n'),
 );
-await agent.until('three real servers', (status) =>
+// The fourth drains: what it has of old connections ends by itself.
+await agent.until('three serving real servers', (status) =>
   status.services.some(
     ({ service, virtualServers }) =>
-      service === 'default/hello' && virtualServers.every(({ realServers }) => realServers.length === 3),
+      service === 'default/hello' &&
+      virtualServers.every(
+        ({ realServers }) => realServers.filter(({ state }) => state === 'serving').length === 3,
+      ),
   ),
 );
 const during = await going;
