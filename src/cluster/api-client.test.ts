@@ -1,11 +1,12 @@
 // Requests over real HTTP and real TLS on 127.0.0.1: what is sent, what comes back, and how everything that goes wrong is told.
 
-import { createServer as createHttpServer, type RequestListener, type Server } from 'node:http';
+import { createServer as createHttpServer, type RequestListener } from 'node:http';
 import { createServer as createHttpsServer } from 'node:https';
-import { createServer as createTcpServer, type AddressInfo, type Socket } from 'node:net';
+import { createServer as createTcpServer } from 'node:net';
 import { gzipSync } from 'node:zlib';
-import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { makeCertificates, probeOpenssl, type Certificates } from '../../test/cluster/certificates.ts';
+import { closeAfterwards, closeAll, listen } from '../../test/cluster/listening.ts';
 import { PointsmanError } from '../model/errors.ts';
 import type { ApiAccess, CredentialSource } from './api-access.ts';
 import { ApiStatusError } from './api-client-status.ts';
@@ -13,28 +14,6 @@ import { ApiClient } from './api-client.ts';
 
 const SECRET = 'Bearer eyJhbGciOiJSUzI1NiJ9.very-secret.token';
 const FOREVER = new AbortController().signal;
-
-const toClose: (() => void)[] = [];
-
-afterEach(() => {
-  for (const close of toClose.splice(0)) close();
-});
-
-/** The port on which it listens, until the test ends. */
-async function listen(server: Server | ReturnType<typeof createTcpServer>): Promise<number> {
-  const sockets = new Set<Socket>();
-  server.on('connection', (socket: Socket) => {
-    sockets.add(socket);
-    // Cut by us or by them: no news.
-    socket.on('error', () => {});
-  });
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  toClose.push(() => {
-    server.close();
-    for (const socket of sockets) socket.destroy();
-  });
-  return (server.address() as AddressInfo).port;
-}
 
 function access(
   server: string,
@@ -71,7 +50,7 @@ class Credentials implements CredentialSource {
 function clientOf(current: ApiAccess): { client: ApiClient; credentials: Credentials } {
   const credentials = new Credentials(current);
   const client = new ApiClient({ credentials, userAgent: 'pointsman/0.1.0' });
-  toClose.push(() => client.close());
+  closeAfterwards(() => client.close());
   return { client, credentials };
 }
 
@@ -335,7 +314,7 @@ describe('a refusal', () => {
 describe('a server that cannot be reached', () => {
   test('because nothing listens', async () => {
     const port = await listen(createTcpServer());
-    for (const close of toClose.splice(0)) close();
+    closeAll();
     const error = await failure(clientOf(access(`http://127.0.0.1:${port}`)).client);
     expect(error.message).toBe(
       `cannot reach the API server http://127.0.0.1:${port}: nothing listens there (connection refused); is it running, and the port right?`,

@@ -2,32 +2,13 @@
 
 import { createServer as createHttpServer, type Server } from 'node:http';
 import { createServer as createHttpsServer } from 'node:https';
-import { connect, createServer as createTcpServer, type AddressInfo, type Socket } from 'node:net';
+import { connect, createServer as createTcpServer } from 'node:net';
 import type { Duplex } from 'node:stream';
-import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { makeCertificates, probeOpenssl, type Certificates } from '../../test/cluster/certificates.ts';
+import { closeAfterwards, listen } from '../../test/cluster/listening.ts';
 import type { ApiAccess } from './api-access.ts';
 import { ApiClient } from './api-client.ts';
-
-const toClose: (() => void)[] = [];
-
-afterEach(() => {
-  for (const close of toClose.splice(0)) close();
-});
-
-async function listen(server: Server | ReturnType<typeof createTcpServer>): Promise<number> {
-  const sockets = new Set<Socket>();
-  server.on('connection', (socket: Socket) => {
-    sockets.add(socket);
-    socket.on('error', () => {});
-  });
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  toClose.push(() => {
-    server.close();
-    for (const socket of sockets) socket.destroy();
-  });
-  return (server.address() as AddressInfo).port;
-}
 
 function join(one: Duplex, port: number, onOpen: () => void): void {
   const other = connect(port, '127.0.0.1', () => {
@@ -65,7 +46,7 @@ async function request(server: string, proxy: string, tls: Partial<ApiAccess['tl
   };
   const credentials = { description: 'those of a test', access: async () => access, reject: () => {} };
   const client = new ApiClient({ credentials, userAgent: 'pointsman/0.1.0' });
-  toClose.push(() => client.close());
+  closeAfterwards(() => client.close());
   const parts: Uint8Array[] = [];
   const answer = await client.open(
     { path: '/x', query: {}, acceptsGzip: false },

@@ -1,4 +1,4 @@
-// The clock of everything that talks to an API server, so that tests need no sleeping. Structurally that of the daemon.
+// The clock of everything that reads or records facts, so that tests need no sleeping. Structurally that of the daemon.
 
 /** setTimeout and clearTimeout, or a test's own. Times in milliseconds, `now` is monotonic. */
 export interface ApiTimers {

@@ -2,7 +2,12 @@
 
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { expectCredentialError, kubeconfigText, thrownBy } from '../../test/cluster/credential-world.ts';
+import {
+  expectCredentialError,
+  KUBEADM_KUBECONFIG,
+  kubeconfigText,
+  thrownBy,
+} from '../../test/cluster/credential-world.ts';
 import { MAX_KUBECONFIG_BYTES, parseKubeconfig, type KubeconfigSelection } from './kubeconfig-parse.ts';
 
 const FILE = '/etc/kubernetes/proxy.conf';
@@ -11,27 +16,6 @@ type Part = Readonly<Record<string, unknown>>;
 const parse = (text: string): unknown =>
   parseKubeconfig([{ file: FILE, bytes: Buffer.from(text) }], { context: null, master: null });
 const SERVER = { server: 'https://192.0.2.1:6443' };
-
-/** As kubeadm writes it for kube-proxy. */
-const KUBEADM = `apiVersion: v1
-kind: Config
-clusters:
-- cluster:
-    certificate-authority: /var/run/secrets/kubernetes.io/serviceaccount/ca.crt
-    server: https://192.0.2.10:6443
-  name: default
-contexts:
-- context:
-    cluster: default
-    namespace: default
-    user: default
-  name: default
-current-context: default
-users:
-- name: default
-  user:
-    tokenFile: /var/run/secrets/kubernetes.io/serviceaccount/token
-`;
 
 const V1 = 'client.authentication.k8s.io/v1';
 const exec = (more: Part): Part => ({
@@ -163,7 +147,11 @@ describe('a mistake in a kubeconfig', () => {
     ['a list', '[]', `${FILE}: it is a list, not a kubeconfig; `],
     ['a Pod', 'kind: Pod\napiVersion: v1', `${FILE}:1:7: kind: it is Pod, not Config; `],
     ['another version', 'kind: Config\napiVersion: v2', `${FILE}:2:13: apiVersion: it is v2, not v1; `],
-    ['two documents', `${KUBEADM}---\nkind: Config\n`, `${FILE}:20:1: a second document begins here; `],
+    [
+      'two documents',
+      `${KUBEADM_KUBECONFIG}---\nkind: Config\n`,
+      `${FILE}:20:1: a second document begins here; `,
+    ],
     ['a tab', 'clusters:\n\t- name: a', `${FILE}:2:1: not valid YAML`],
     ['an open quote', 'users: "a', `${FILE}:1:10: not valid YAML: missing closing; close the quote`],
     ['half of JSON', '{"users": [', `${FILE}:1:12: not valid JSON: it ends too early; correct the file`],
@@ -204,7 +192,7 @@ describe('a mistake in a kubeconfig', () => {
     ],
     [
       'no context',
-      KUBEADM.replace('current-context: default', ''),
+      KUBEADM_KUBECONFIG.replace('current-context: default', ''),
       `${FILE}: current-context is missing; set it to "default"`,
     ],
     [
@@ -214,12 +202,12 @@ describe('a mistake in a kubeconfig', () => {
     ],
     [
       'a context that is not there',
-      KUBEADM.replace('current-context: default', 'current-context: defualt'),
+      KUBEADM_KUBECONFIG.replace('current-context: default', 'current-context: defualt'),
       `${FILE}:14:18: current-context: there is no context "defualt"; use "default"`,
     ],
     [
       'a context that is asked for',
-      KUBEADM,
+      KUBEADM_KUBECONFIG,
       `${FILE}: there is no context "production"; use "default"`,
       { context: 'production' },
     ],
@@ -230,17 +218,17 @@ describe('a mistake in a kubeconfig', () => {
     ],
     [
       'a user that is not there',
-      KUBEADM.replace('user: default', 'user: proxy'),
+      KUBEADM_KUBECONFIG.replace('user: default', 'user: proxy'),
       `${FILE}:12:11: contexts[name=default].context.user: there is no user "proxy"; use "default"`,
     ],
     [
       'a cluster that is not there',
-      KUBEADM.replace('cluster: default', 'cluster: x'),
+      KUBEADM_KUBECONFIG.replace('cluster: default', 'cluster: x'),
       'contexts[name=default].context.cluster: there is no cluster "x"; use "default"',
     ],
     [
       'no cluster in the context',
-      KUBEADM.replace('cluster: default', 'x: default'),
+      KUBEADM_KUBECONFIG.replace('cluster: default', 'x: default'),
       'contexts[name=default].context: cluster is missing; set it to "default"',
     ],
     [
@@ -250,7 +238,7 @@ describe('a mistake in a kubeconfig', () => {
     ],
     [
       'a bad --master',
-      KUBEADM,
+      KUBEADM_KUBECONFIG,
       '--master: it has a user or password in it; write them as',
       { master: 'https://a:b@c' },
     ],

@@ -1,7 +1,7 @@
 // Every field of a kubeconfig, and several files that become one. Mistakes are in kubeconfig-mistakes.test.ts.
 
 import { describe, expect, it } from 'vitest';
-import { kubeconfigText } from '../../test/cluster/credential-world.ts';
+import { KUBEADM_KUBECONFIG, kubeconfigText } from '../../test/cluster/credential-world.ts';
 import { parseKubeconfig, type KubeconfigChoice, type KubeconfigSelection } from './kubeconfig-parse.ts';
 
 const FILE = '/etc/kubernetes/proxy.conf';
@@ -26,30 +26,9 @@ const clusterOf = (
 ): KubeconfigChoice['cluster'] => parse(kubeconfigText({}, { ...SERVER, ...cluster }), selection).cluster;
 const base64 = (text: string): string => Buffer.from(text).toString('base64');
 
-/** As kubeadm writes it for kube-proxy. */
-const KUBEADM = `apiVersion: v1
-kind: Config
-clusters:
-- cluster:
-    certificate-authority: /var/run/secrets/kubernetes.io/serviceaccount/ca.crt
-    server: https://192.0.2.10:6443
-  name: default
-contexts:
-- context:
-    cluster: default
-    namespace: default
-    user: default
-  name: default
-current-context: default
-users:
-- name: default
-  user:
-    tokenFile: /var/run/secrets/kubernetes.io/serviceaccount/token
-`;
-
 describe('a kubeconfig', () => {
   it('of kubeadm for kube-proxy is understood', () => {
-    const { contextName, cluster, user } = parse(KUBEADM);
+    const { contextName, cluster, user } = parse(KUBEADM_KUBECONFIG);
     expect(contextName).toBe('default');
     expect(cluster.server.href).toBe('https://192.0.2.10:6443/');
     expect(cluster.ca).toMatchObject({
@@ -65,8 +44,8 @@ describe('a kubeconfig', () => {
     for (const text of [
       json,
       json.replaceAll('":', ': ').replaceAll('"', ''),
-      `---\n${KUBEADM}---\n`,
-      `\ufeff${KUBEADM}`,
+      `---\n${KUBEADM_KUBECONFIG}---\n`,
+      `\ufeff${KUBEADM_KUBECONFIG}`,
     ])
       expect(parse(text).contextName).toMatch(/^(?:test|default)$/);
   });

@@ -17,6 +17,7 @@ import { FolderWatch } from '../files/folder-watch.ts';
 import { PointsmanError } from '../model/errors.ts';
 import { compareText } from '../model/ip.ts';
 import type { ClusterEvent } from '../model/objects.ts';
+import type { FactListener, FactReport, FactSource } from './fact-source.ts';
 import { codeOf, explainFolderError, readWhole } from './manifest-files.ts';
 import { ManifestIndex } from './manifest-index.ts';
 import {
@@ -48,23 +49,12 @@ export const DEFAULT_MANIFEST_LIMITS: ManifestLimits = {
 /** How a ManifestSource reads and whom it tells. */
 export interface ManifestOptions {
   /** Called, once `watch` runs, when a look found something new. `problems` and `warnings` are complete, `events` the difference. */
-  readonly onEvents?: (
-    events: readonly ClusterEvent[],
-    problems: readonly ManifestProblem[],
-    warnings: readonly ManifestProblem[],
-  ) => void;
+  readonly onEvents?: FactListener;
   /** Quiet time after a change before files are read: they are being written. Default 100. */
   readonly debounceMs?: number;
   /** Time between looks without any sign of change, for what inotify cannot see. Default 10,000. */
   readonly pollMs?: number;
   readonly limits?: Partial<ManifestLimits>;
-}
-
-/** `events`: what changed since the report before. `problems` and `warnings`: everything that is wrong, or passed over, by now. */
-export interface ManifestReport {
-  readonly events: readonly ClusterEvent[];
-  readonly problems: readonly ManifestProblem[];
-  readonly warnings: readonly ManifestProblem[];
 }
 
 /** What is known of one file. */
@@ -82,7 +72,7 @@ const RACY_MS = 100;
 const TURN_MS = 10;
 
 /** A folder of manifests as a source of facts. */
-export class ManifestSource {
+export class ManifestSource implements FactSource {
   private readonly folder: string;
   private readonly options: ManifestOptions;
   private readonly limits: ManifestLimits;
@@ -104,7 +94,7 @@ export class ManifestSource {
    * Reads everything: the first complete snapshot. Bad files and objects are in the report; throws INVALID_MANIFEST only when the
    * folder itself cannot be read.
    */
-  async readAll(): Promise<ManifestReport> {
+  async readAll(): Promise<FactReport> {
     const report = await this.scan();
     const [problem] = this.folderProblems;
     if (problem !== undefined && this.states.size === 0) {
@@ -142,13 +132,13 @@ export class ManifestSource {
   }
 
   /** One look after the other: two at once would report the same difference twice. */
-  private scan(): Promise<ManifestReport> {
+  private scan(): Promise<FactReport> {
     const scan = this.lastScan.then(() => this.scanNow());
     this.lastScan = scan.catch(() => undefined);
     return scan;
   }
 
-  private async scanNow(): Promise<ManifestReport> {
+  private async scanNow(): Promise<FactReport> {
     const events: ClusterEvent[] = [];
     const names = await this.listFiles();
     if (names !== null) {
@@ -295,6 +285,6 @@ function keptObjects(file: ManifestFile, before: ReadonlyMap<string, ManifestObj
   );
 }
 
-function fingerprint({ problems, warnings }: ManifestReport): string {
+function fingerprint({ problems, warnings }: FactReport): string {
   return JSON.stringify([problems, warnings]);
 }

@@ -25,13 +25,6 @@ const MAX_AT_MS = 3660 * 86_400_000;
 const MAX_REASON_LENGTH = 200;
 const KINDS: ReadonlySet<unknown> = new Set<ClusterObject['kind']>(['Service', 'EndpointSlice', 'Node']);
 
-/** Clock and timers, injected. Times in milliseconds; `now` never goes back. */
-export interface FactTimers {
-  now(): number;
-  set(callback: () => void, delayMs: number): unknown;
-  clear(timer: unknown): void;
-}
-
 /** The first line. */
 export interface RecordingHeader {
   readonly formatVersion: number;

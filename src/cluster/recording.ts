@@ -11,7 +11,8 @@ import { gzip } from 'node:zlib';
 import type { ClusterEvent } from '../model/objects.ts';
 import { codeOf } from './manifest-files.ts';
 import { createRecording, recordUsage } from './recording-file.ts';
-import { formatEnd, formatHeader, LineError, MAX_TEXT_BYTES, type FactTimers } from './recording-format.ts';
+import type { ApiTimers } from './api-timers.ts';
+import { formatEnd, formatHeader, LineError, MAX_TEXT_BYTES } from './recording-format.ts';
 import { RecordingQueue } from './recording-queue.ts';
 
 /** How a Recorder records. */
@@ -19,7 +20,7 @@ export interface RecorderOptions {
   /** The version of this program, for the header. */
   readonly pointsmanVersion: string;
   readonly nodeName: string;
-  readonly timers: FactTimers;
+  readonly timers: ApiTimers;
   /** Size of the file; from 4096. Default 256 MiB. */
   readonly maxBytes?: number;
   /** Facts that wait to be written, counted in events and their endpoints; one larger batch is taken when nothing waits. Default 500,000. */

@@ -4,20 +4,15 @@
 
 import { errorLine, PointsmanError } from '../model/errors.ts';
 import type { ClusterEvent } from '../model/objects.ts';
+import type { ApiTimers } from './api-timers.ts';
 import type { FactListener, FactReport, FactSource } from './fact-source.ts';
-import {
-  invalidRecording,
-  LineError,
-  type FactTimers,
-  type RecordedLine,
-  type RecordingHeader,
-} from './recording-format.ts';
+import { invalidRecording, LineError, type RecordedLine, type RecordingHeader } from './recording-format.ts';
 import { weightOf } from './recording-queue.ts';
 import { DEFAULT_REPLAY_LIMITS, ReplayReader, type ReplayLimits } from './replay-reader.ts';
 
 /** How a ReplaySource replays. */
 export interface ReplayOptions {
-  readonly timers: FactTimers;
+  readonly timers: ApiTimers;
   /** Hears of each batch after the first complete snapshot; what it returns is waited for, before the next. */
   readonly onEvents?: (...facts: Parameters<FactListener>) => void | Promise<void>;
   /** Called once, after the last batch, however the replay ends; not after `close`. */

@@ -1,10 +1,3 @@
-// The clock of everything that runs: Node's own.
+// The clock of everything that runs: Node's own. No wall clock, so that nobody can set it.
 
-import type { Timers } from './sync-loop.ts';
-
-/** No wall clock, so that nobody can set it. */
-export const NODE_TIMERS: Timers = {
-  now: () => performance.now(),
-  set: (callback, delayMs) => setTimeout(callback, delayMs),
-  clear: (timer) => clearTimeout(timer as NodeJS.Timeout),
-};
+export { REAL_TIMERS as NODE_TIMERS } from '../cluster/api-timers.ts';

@@ -11,6 +11,27 @@ import type { ExecEntry } from '../../src/cluster/kubeconfig-user.ts';
 import type { CredentialClock } from '../../src/cluster/token-file.ts';
 import { PointsmanError, type ErrorCode } from '../../src/model/errors.ts';
 
+/** As kubeadm writes it for kube-proxy. */
+export const KUBEADM_KUBECONFIG = `apiVersion: v1
+kind: Config
+clusters:
+- cluster:
+    certificate-authority: /var/run/secrets/kubernetes.io/serviceaccount/ca.crt
+    server: https://192.0.2.10:6443
+  name: default
+contexts:
+- context:
+    cluster: default
+    namespace: default
+    user: default
+  name: default
+current-context: default
+users:
+- name: default
+  user:
+    tokenFile: /var/run/secrets/kubernetes.io/serviceaccount/token
+`;
+
 /** A clock that is moved by hand; it begins a minute from now, after every certificate that a test makes. */
 export class FakeCredentialClock implements CredentialClock {
   nowMs: number;
