@@ -35,6 +35,7 @@ export function tool(path: string, args: readonly string[], timeoutMs = 300_000,
 /** The parts of `pointsman status -o json` that the lab looks at. */
 export interface StatusView {
   readonly isSynced: boolean;
+  readonly syncs: number;
   readonly scheduler: string;
   readonly services: readonly {
     readonly service: string;
