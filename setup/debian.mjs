@@ -21,6 +21,8 @@ export const LAB_PACKAGES = [
   'zsh',
   'fish',
   'groff-base',
+  // What reads our metrics as any reader of Prometheus' format does.
+  'python3-prometheus-client',
 ];
 
 const APT_TIMEOUT_MS = 300_000;
