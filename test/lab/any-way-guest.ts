@@ -1,5 +1,5 @@
 // Inside a guest: lives random histories with failures on this kernel, then interferes with what an agent holds by the ordinary tools.
-// Arguments: how many histories, and a seed other than that of the tests. Writes what was seen; any-way.test.ts judges it.
+// Arguments: how many histories, and a seed other than that of the tests. Writes what was seen; any-way-cases.ts judges it.
 
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';

@@ -1,4 +1,4 @@
-// What any-way-guest.ts hands to any-way.test.ts. Types only.
+// What any-way-guest.ts hands to any-way-cases.ts. Types only.
 
 import type { ToolOutput } from '../golden/kernel-state.ts';
 

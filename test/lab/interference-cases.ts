@@ -1,5 +1,5 @@
 // What somebody does to our kernel state with the ordinary tools, and what the daemon does about it: the table. Data only; run by
-// any-way-guest.ts, judged by any-way.test.ts.
+// any-way-guest.ts, judged by any-way-cases.ts.
 
 import { OTHERS_ADDRESSES, OTHERS_SERVER, type Interference, type Reaction } from './interference.ts';
 

@@ -1,0 +1,3 @@
+import { describeAnyWay } from './any-way-cases.ts';
+
+describeAnyWay(40);
