@@ -48,7 +48,7 @@ export function makeAgent(port: IpvsKernelPort, node: NodeOptions): StartedAgent
     backend,
     node,
     log: openLog({
-      write: (line) => log.push(line.replace(/^(.)\S+ \S+ +\d+ pointsman\]/, '$1')),
+      write: (line) => log.push(line.replace(/^(.)\S+ \S+ +\d+ [^\]]+\]/, '$1')),
       now: () => new Date(0),
       pid: 1,
     }),

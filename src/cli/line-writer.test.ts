@@ -36,6 +36,17 @@ describe('lines to a stream', () => {
   });
 });
 
+it('what was lost is said in the words of the log', () => {
+  const got: string[] = [];
+  const stream = { writableLength: 1000, write: (text: string) => got.push(text) > 0 };
+  const write = makeStreamWriter(stream, 100, (lines) => JSON.stringify({ lines }));
+  write('{}');
+  write('{}');
+  stream.writableLength = 0;
+  write('{"last":true}');
+  expect(got).toEqual(['{"lines":2}\n{"last":true}\n']);
+});
+
 describe('lines to a file', () => {
   it('that cannot be written are counted, and it goes on when they can', () => {
     const folder = mkdtempSync(join(tmpdir(), 'line-writer-'));

@@ -10,6 +10,7 @@ import { Snapshot } from '../model/snapshot.ts';
 import { ownAddressesChanged, sameButAddresses, sameNodeOptions } from '../plan/node-options.ts';
 import type { NodeOptions, ServicePlan } from '../plan/plan.ts';
 import { Planner } from '../plan/planner.ts';
+import { formatElapsed, LINES } from './log-lines.ts';
 import type { Log } from './log.ts';
 
 export interface AgentOptions {
@@ -211,6 +212,7 @@ export class Agent {
     };
     if (report.operations > 0 || report.failed.length > 0) this.options.log.info('Synced', fields);
     else this.options.log.verbose(2, 'Synced, nothing to do', fields);
+    this.options.log.verbose(4, LINES.syncComplete, { elapsed: formatElapsed(report.durationMs) });
     // A problem is logged when it appears, not at each sync.
     const current = new Set(this.problems().map(formatProblem));
     for (const line of current) if (!this.logged.has(line)) this.options.log.warn(line);
