@@ -35,6 +35,20 @@ describe('a bucket', () => {
     expect((await turns(bucket, timers, 4)).map((atMs) => atMs - startMs)).toEqual([0, 0, 100, 200]);
   });
 
+  test('keeps no timer when all who waited have given up, and counts on', async () => {
+    const timers = new FakeTimers();
+    const bucket = new TokenBucket(1, 1, timers);
+    const controller = new AbortController();
+    await bucket.take(OPEN);
+    const givenUp = Promise.allSettled([bucket.take(controller.signal), bucket.take(controller.signal)]);
+    expect(timers.delaysMs).toEqual([1000]);
+    controller.abort();
+    await givenUp;
+    expect(timers.delaysMs).toEqual([]);
+    timers.spend(400);
+    expect(await turns(bucket, timers, 1)).toEqual([1000]);
+  });
+
   test('gives the turn of who gives up to the next', async () => {
     const timers = new FakeTimers();
     const bucket = new TokenBucket(1, 1, timers);

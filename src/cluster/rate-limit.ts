@@ -50,6 +50,8 @@ export class TokenBucket {
     return new Promise((resolve, reject) => {
       const onAbort = (): void => {
         this.waiting.splice(this.waiting.indexOf(waiter), 1);
+        // A timer that nobody waits for would keep the process.
+        if (this.waiting.length === 0) this.disarm();
         reject(reasonOf(signal));
       };
       const waiter: Waiter = {
@@ -68,6 +70,11 @@ export class TokenBucket {
     const nowMs = this.timers.now();
     this.tokens = Math.min(this.burst, this.tokens + ((nowMs - this.filledAtMs) / 1000) * this.qps);
     this.filledAtMs = nowMs;
+  }
+
+  private disarm(): void {
+    this.timers.clear(this.timer);
+    this.timer = null;
   }
 
   private arm(): void {

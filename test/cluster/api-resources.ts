@@ -1,7 +1,8 @@
 // The resources that the fake API server has: where they are served, what their kinds are called, which fields select.
-// Source: Kubernetes API v1 (Service, Node, Namespace), discovery.k8s.io/v1 (EndpointSlice), networking.k8s.io/v1 (ServiceCIDR, KEP-1880: v1 since 1.33).
+// Source: Kubernetes API v1 (Service, Node, Namespace), discovery.k8s.io/v1 (EndpointSlice), networking.k8s.io/v1 (ServiceCIDR, KEP-1880: v1
+// since 1.33), events.k8s.io/v1 (Event).
 
-export type ResourceName = 'services' | 'endpointslices' | 'nodes' | 'servicecidrs' | 'namespaces';
+export type ResourceName = 'services' | 'endpointslices' | 'nodes' | 'servicecidrs' | 'namespaces' | 'events';
 
 /** How a resource is served. */
 export interface ApiResource {
@@ -76,6 +77,20 @@ export const API_RESOURCES: Readonly<Record<ResourceName, ApiResource>> = {
     { spec: {}, status: {} },
   ),
   namespaces: resource('namespaces', 'Namespace', '', false, {}, { spec: {}, status: {} }),
+  events: resource(
+    'events',
+    'Event',
+    'events.k8s.io',
+    true,
+    {},
+    {
+      eventTime: null,
+      regarding: {},
+      deprecatedSource: {},
+      deprecatedFirstTimestamp: null,
+      deprecatedLastTimestamp: null,
+    },
+  ),
 };
 
 /** What a path names: all objects of a resource, those of a namespace, or one. */

@@ -230,6 +230,7 @@ function emptyObjects(): Record<ResourceName, Map<string, Entry>> {
     nodes: new Map(),
     servicecidrs: new Map(),
     namespaces: new Map(),
+    events: new Map(),
   };
 }
 

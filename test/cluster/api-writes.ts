@@ -1,5 +1,5 @@
-// What the fake API server makes of writes: POST, PUT and DELETE of Namespaces, Services and EndpointSlices, as far as a test of a cluster
-// needs them, with the refusals of the real one. Knows no HTTP but methods and codes.
+// What the fake API server makes of writes: POST, PUT and DELETE of Namespaces, Services and EndpointSlices, POST and DELETE of Events, as far
+// as tests need them, with the refusals of the real one. Knows no HTTP but methods and codes.
 // Source: the Kubernetes API concepts page; pkg/registry/core/namespace, apimachinery pkg/api/errors.
 
 import type { IncomingMessage } from 'node:http';
@@ -7,6 +7,7 @@ import { isIP } from 'node:net';
 import type { Timers } from '../../src/daemon/sync-loop.ts';
 import type { ApiResource, ApiTarget, ResourceName } from './api-resources.ts';
 import { ServiceAllocation } from './api-allocation.ts';
+import { completeEvent } from './api-events.ts';
 import { invalid, makeStatus, notFound, Refusal } from './api-status.ts';
 import { keyOf, type ApiObject, type ApiStore } from './api-store.ts';
 
@@ -20,7 +21,7 @@ type Fields = Record<string, any>;
 
 /** As the real one's limit of a request. */
 const MAX_BODY_BYTES = 3 * 1024 * 1024;
-const WRITABLE: readonly ResourceName[] = ['namespaces', 'services', 'endpointslices'];
+const WRITABLE: readonly ResourceName[] = ['namespaces', 'services', 'endpointslices', 'events'];
 /** There without anybody's doing. */
 const GIVEN_NAMESPACES = ['default', 'kube-system', 'kube-public', 'kube-node-lease'];
 /** How long a namespace takes to go. */
@@ -45,7 +46,8 @@ export class ApiWrites {
     const isCollection = name === null;
     const isPlaced = !resource.isNamespaced || namespace !== null;
     const isKnown = WRITABLE.includes(resource.name) && isPlaced && isCollection === (method === 'POST');
-    if (!isKnown || VERBS[method] === undefined)
+    const isLeftOut = resource.name === 'events' && method === 'PUT';
+    if (!isKnown || isLeftOut || VERBS[method] === undefined)
       throw new Refusal(makeStatus(405, 'the server does not allow this method on the requested resource'));
     const given = parse(body);
     if (method === 'DELETE') return this.remove(target, given);
@@ -82,7 +84,8 @@ export class ApiWrites {
       const message = `${resource.name} "${name}" already exists`;
       throw new Refusal(makeStatus(409, message, { reason: 'AlreadyExists', details }));
     }
-    return this.keep(resource, namespace, key, this.completed(resource, name, given, null), 201);
+    const placed = resource.name === 'events' ? completeEvent(resource, namespace ?? '', name, given) : given;
+    return this.keep(resource, namespace, key, this.completed(resource, name, placed, null), 201);
   }
 
   private replace({ resource, namespace, name }: ApiTarget, given: Fields): WriteAnswer {
@@ -133,7 +136,7 @@ export class ApiWrites {
     };
     const answer = this.keep(resource, null, name, terminating, 200);
     this.timers.set(() => {
-      for (const inner of ['endpointslices', 'services'] as const)
+      for (const inner of ['endpointslices', 'services', 'events'] as const)
         for (const entry of this.store.entries(inner))
           if (entry.namespace === name) this.store.delete(inner, entry.key);
       if (this.store.get('namespaces', name)?.json.includes(metadata.uid) === true)

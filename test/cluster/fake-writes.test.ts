@@ -42,6 +42,86 @@ function sliceOf(name: string, addressType: unknown, addresses: readonly string[
   };
 }
 
+const EVENTS = '/apis/events.k8s.io/v1/namespaces/default/events';
+const MINE_EVENTS = '/apis/events.k8s.io/v1/namespaces/mine/events';
+
+function eventOf(changed: object = {}): object {
+  return {
+    apiVersion: 'events.k8s.io/v1',
+    kind: 'Event',
+    metadata: { name: 'node1.18e9f7c5b1b0d94c' },
+    eventTime: '2026-11-21T05:19:14.945507Z',
+    reportingController: 'kube-proxy',
+    reportingInstance: 'kube-proxy-node1',
+    action: 'StartKubeProxy',
+    reason: 'Starting',
+    regarding: { kind: 'Node', name: 'node1', apiVersion: 'v1' },
+    type: 'Normal',
+    ...changed,
+  };
+}
+
+describe('an Event', () => {
+  it('is kept as it is given, with what the API fills in', async () => {
+    const { code, object } = await send('POST', EVENTS, eventOf({ note: 'é'.repeat(512) }));
+    expect(code).toBe(201);
+    expect(object).toMatchObject({
+      ...eventOf({ note: 'é'.repeat(512), metadata: { namespace: 'default' } }),
+      deprecatedSource: {},
+      deprecatedFirstTimestamp: null,
+    });
+    expect((await send('GET', `${EVENTS}/node1.18e9f7c5b1b0d94c`)).object).toEqual(object);
+    expect((await send('GET', '/apis/events.k8s.io/v1/events')).object.items).toHaveLength(1);
+  });
+
+  it('of an object in a namespace is in the same one, and goes with it', async () => {
+    const regarding = { kind: 'Service', namespace: 'mine', name: 'web', apiVersion: 'v1' };
+    expect((await send('POST', MINE_EVENTS, eventOf({ regarding }))).code).toBe(201);
+    await send('DELETE', `${NAMESPACES}/mine`);
+    await server.until(() => server.store.entries('events').length === 0);
+  });
+
+  it.each<[string, number, string, object]>([
+    ['no time', 422, EVENTS, { eventTime: undefined }],
+    ['a time without microseconds', 422, EVENTS, { eventTime: '2026-11-21T05:19:14Z' }],
+    ['a time that is none', 422, EVENTS, { eventTime: '2026-13-21T05:19:14.945507Z' }],
+    ['no controller', 422, EVENTS, { reportingController: undefined }],
+    ['a controller that is no name', 422, EVENTS, { reportingController: 'kube proxy' }],
+    ['no instance', 422, EVENTS, { reportingInstance: '' }],
+    ['a long instance', 422, EVENTS, { reportingInstance: 'x'.repeat(129) }],
+    ['no action', 422, EVENTS, { action: undefined }],
+    ['a long action', 422, EVENTS, { action: 'x'.repeat(129) }],
+    ['no reason', 422, EVENTS, { reason: '' }],
+    ['a long reason', 422, EVENTS, { reason: 'x'.repeat(129) }],
+    ['a long note, in bytes', 422, EVENTS, { note: `${'é'.repeat(512)}x` }],
+    ['no type', 422, EVENTS, { type: undefined }],
+    ['a type of its own', 422, EVENTS, { type: 'Error' }],
+    ['a series of one', 422, EVENTS, { series: { count: 1 } }],
+    ['an old time', 422, EVENTS, { deprecatedFirstTimestamp: '2026-11-21T05:19:14Z' }],
+    ['an old count', 422, EVENTS, { deprecatedCount: 1 }],
+    ['a Node in some namespace', 422, MINE_EVENTS, {}],
+    ['another namespace', 422, EVENTS, { regarding: { kind: 'Service', namespace: 'mine', name: 'web' } }],
+    ['another version', 400, EVENTS, { apiVersion: 'v1' }],
+    ['no name', 422, EVENTS, { metadata: {} }],
+    [
+      'a namespace that is not there',
+      404,
+      '/apis/events.k8s.io/v1/namespaces/no/events',
+      { regarding: { kind: 'Service', namespace: 'no', name: 'web' } },
+    ],
+  ])('with %s is refused: %i', async (_what, code, path, changed) => {
+    const version = server.store.version;
+    expect(await send('POST', path, eventOf(changed))).toMatchObject({ code, object: { kind: 'Status' } });
+    expect(server.store.version).toBe(version);
+  });
+
+  it('is not there twice, and is not changed', async () => {
+    await send('POST', EVENTS, eventOf());
+    expect(await send('POST', EVENTS, eventOf())).toMatchObject({ object: { reason: 'AlreadyExists' } });
+    expect((await send('PUT', `${EVENTS}/node1.18e9f7c5b1b0d94c`, eventOf())).code).toBe(405);
+  });
+});
+
 describe('a Service', () => {
   it('gets addresses and node ports of its own, and what the API fills in', async () => {
     const web = await send('POST', SERVICES, serviceOf('web'));

@@ -52,6 +52,8 @@ const MAX_STEPS = 20;
 export const CASE_NAMES: readonly string[] = readdirSync(ROOT, { withFileTypes: true })
   .filter((entry) => entry.isDirectory())
   .map(({ name }) => name)
+  // Other folders hold what was recorded of a kube-proxy's other faces.
+  .filter((name) => existsSync(join(ROOT, name, 'input.yaml')))
   .sort();
 
 /** Reads a case; throws on one that is not well made. */
