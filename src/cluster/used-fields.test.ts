@@ -102,6 +102,25 @@ describe('means the same', () => {
         },
       }),
     ],
+    [
+      'a Node that is being deleted and has the taint of one that is about to be',
+      plainNode({
+        metadata: { name: 'node1', deletionTimestamp: '2026-01-01T00:00:00Z' },
+        spec: {
+          taints: [
+            { key: SECRET, value: SECRET },
+            { key: 'ToBeDeletedByClusterAutoscaler', value: SECRET },
+          ],
+        },
+      }),
+    ],
+    [
+      'a Node with taints and a time of deletion that say nothing',
+      plainNode({
+        metadata: { name: 'node1', deletionTimestamp: SECRET },
+        spec: { taints: [{ key: SECRET }, SECRET] },
+      }),
+    ],
     ['a Node without name', plainNode({ metadata: null })],
     [
       'a Node',
@@ -200,6 +219,8 @@ const KEPT_VALUES: Readonly<Record<string, unknown>> = {
   'metadata\0annotations\0endpoints.kubernetes.io/last-change-trigger-time': '2026-01-01T00:00:00Z',
   'metadata\0labels\0k8s-app': 'kube-dns',
   'status\0addresses\0[]\0type': 'InternalIP',
+  'metadata\0deletionTimestamp': '2026-01-01T00:00:00Z',
+  'spec\0taints\0[]\0key': 'ToBeDeletedByClusterAutoscaler',
 };
 
 /** Of the API and of its neighbours; nothing reads them. */
@@ -220,16 +241,7 @@ const FOREIGN_NAMES = [
     'loadBalancerClass',
     'hostname',
   ],
-  ...[
-    'targetRef',
-    'zone',
-    'deprecatedTopology',
-    'nodeInfo',
-    'images',
-    'providerID',
-    'taints',
-    'configSource',
-  ],
+  ...['targetRef', 'zone', 'deprecatedTopology', 'nodeInfo', 'images', 'providerID', 'configSource'],
   ...['env', 'password', '__proto__', 'constructor'],
 ];
 

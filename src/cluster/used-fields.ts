@@ -15,6 +15,7 @@ import {
   LABEL_SERVICE_NAME,
   LABEL_ZONE,
 } from '../model/names.ts';
+import { MAX_TAINTS, TAINT_TO_BE_DELETED } from '../model/node.ts';
 import type { ClusterObject } from '../model/objects.ts';
 
 type Members = Readonly<Record<string, unknown>>;
@@ -140,14 +141,23 @@ function nodeFields(object: unknown): Members {
   return given({
     metadata: given({
       ...scalars(metadata, ['name', 'namespace']),
+      deletionTimestamp: timeText(member(metadata, 'deletionTimestamp')),
       labels: orNone(scalars(member(metadata, 'labels'), [LABEL_ZONE])),
     }),
     spec: orNone({
       podCIDR: scalar(member(spec, 'podCIDR')),
       podCIDRs: list(member(spec, 'podCIDRs'), MAX_OF_FAMILIES, scalar),
+      taints: taintsOf(member(spec, 'taints')),
     }),
     status: orNone({ addresses: list(addresses, MAX_NODE_ADDRESSES, nodeAddress) }),
   });
+}
+
+/** The one taint that is read, when it is there. */
+function taintsOf(value: unknown): readonly Members[] | undefined {
+  if (!Array.isArray(value)) return undefined;
+  const isRead = value.slice(0, MAX_TAINTS).some((taint) => member(taint, 'key') === TAINT_TO_BE_DELETED);
+  return isRead ? [{ key: TAINT_TO_BE_DELETED }] : undefined;
 }
 
 /** Host names of a Node are passed over, in silence. */

@@ -26,7 +26,33 @@ test('a node is its zone, its addresses with internal ones first, and one pod CI
     zone: 'zone-a',
     addresses: ['192.168.50.11', 'fd00:50::11', '198.51.100.11'],
     podCIDRs: ['10.244.1.0/24', 'fd00:10:244:1::/64'],
+    isLeaving: false,
   });
+});
+
+test.each<[string, object, object, boolean]>([
+  ['a time of deletion', { deletionTimestamp: '2026-11-21T05:19:32Z' }, {}, true],
+  ['no time of deletion', { deletionTimestamp: null }, {}, false],
+  ['a time that is none', { deletionTimestamp: 'soon' }, {}, false],
+  [
+    'the taint of the autoscaler',
+    {},
+    { taints: [{ key: 'a' }, { key: 'ToBeDeletedByClusterAutoscaler' }] },
+    true,
+  ],
+  [
+    'another taint',
+    {},
+    { taints: [{ key: 'node.kubernetes.io/unschedulable', effect: 'NoSchedule' }] },
+    false,
+  ],
+  ['its taint as a value', {}, { taints: [{ key: 'a', value: 'ToBeDeletedByClusterAutoscaler' }] }, false],
+  ['taints that are no list', {}, { taints: 'ToBeDeletedByClusterAutoscaler' }, false],
+  ['taints that are no objects', {}, { taints: ['ToBeDeletedByClusterAutoscaler', null] }, false],
+])('isLeaving: %s', (_name, metadata, spec, expected) => {
+  const { record, problems } = projectNode({ metadata: { name: 'node1', ...metadata }, spec });
+  expect(record!.isLeaving).toBe(expected);
+  expect(problems).toEqual([]);
 });
 
 test.each([
@@ -39,7 +65,7 @@ test.each([
 
 test('a node of which nothing is known but its name has no zone, no address and no pod CIDR', () => {
   expect(projectNode({ metadata: { name: 'node1' } })).toEqual({
-    record: { name: 'node1', zone: '', addresses: [], podCIDRs: [] },
+    record: { name: 'node1', zone: '', addresses: [], podCIDRs: [], isLeaving: false },
     problems: [],
   });
 });
@@ -106,6 +132,7 @@ test.each([
     zone: '',
     addresses: hasAddress ? [GOOD.address] : [],
     podCIDRs: [],
+    isLeaving: false,
   });
 });
 

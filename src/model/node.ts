@@ -1,7 +1,7 @@
 // One Node object projected to the facts that forwarding depends on. A bad field is reported and the others go on.
 // Source: Kubernetes API v1; spec of the service model, 1.1 and 1.5.
 
-import { isAbsent, member, ProblemList, readList } from './fields.ts';
+import { isAbsent, member, ProblemList, readList, readTimeMs } from './fields.ts';
 import { familyOf, parseCidr, parseIp, type Cidr, type IpAddress } from './ip.ts';
 import { isDnsSubdomain, isLabelValue, LABEL_ZONE } from './names.ts';
 import type { Projection } from './service.ts';
@@ -15,7 +15,14 @@ export interface NodeRecord {
   readonly addresses: readonly IpAddress[];
   /** At most one of each family, in the order of the spec. */
   readonly podCIDRs: readonly Cidr[];
+  /** It is being deleted, or the cluster autoscaler is about to remove it: load balancers are to send it nothing new. */
+  readonly isLeaving: boolean;
 }
+
+/** The taint of a node that the cluster autoscaler is about to remove. */
+export const TAINT_TO_BE_DELETED = 'ToBeDeletedByClusterAutoscaler';
+/** Taints read of one node. */
+export const MAX_TAINTS = 1000;
 
 /** Addresses read of one node. */
 const MAX_ADDRESSES = 1000;
@@ -35,8 +42,19 @@ export function projectNode(object: unknown): Projection<NodeRecord> {
     zone: readZone(member(member(metadata, 'labels'), LABEL_ZONE), problems),
     addresses: readAddresses(member(object, 'status'), problems),
     podCIDRs: readPodCIDRs(member(object, 'spec'), problems),
+    isLeaving:
+      readTimeMs(member(metadata, 'deletionTimestamp')) !== 0 || isToBeDeleted(member(object, 'spec')),
   };
   return { record, problems: problems.list() };
+}
+
+/** Taints are no part of forwarding: what is wrong with them is passed over in silence. */
+function isToBeDeleted(spec: unknown): boolean {
+  const taints = member(spec, 'taints');
+  return (
+    Array.isArray(taints) &&
+    taints.slice(0, MAX_TAINTS).some((taint) => member(taint, 'key') === TAINT_TO_BE_DELETED)
+  );
 }
 
 function readZone(value: unknown, problems: ProblemList): string {

@@ -14,6 +14,8 @@ export interface ObjectMeta {
   readonly annotations?: Maybe<Readonly<Record<string, string>>>;
   /** RFC 3339. */
   readonly creationTimestamp?: Maybe<string>;
+  /** RFC 3339; present while the object is being deleted. */
+  readonly deletionTimestamp?: Maybe<string>;
 }
 
 /** v1 Service. */
@@ -92,7 +94,11 @@ export interface NodeObject {
   readonly apiVersion?: Maybe<string>;
   readonly kind: 'Node';
   readonly metadata?: Maybe<ObjectMeta>;
-  readonly spec?: Maybe<{ readonly podCIDR?: Maybe<string>; readonly podCIDRs?: Maybe<readonly string[]> }>;
+  readonly spec?: Maybe<{
+    readonly podCIDR?: Maybe<string>;
+    readonly podCIDRs?: Maybe<readonly string[]>;
+    readonly taints?: Maybe<readonly { readonly key?: Maybe<string> }[]>;
+  }>;
   readonly status?: Maybe<{
     readonly addresses?: Maybe<
       readonly { readonly type?: Maybe<string>; readonly address?: Maybe<string> }[]

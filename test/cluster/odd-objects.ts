@@ -13,9 +13,15 @@ export const nodeObject: fc.Arbitrary<ClusterObject> = fc.record({
       { 'topology.kubernetes.io/zone': '!' },
       null,
     ),
+    deletionTimestamp: fc.constantFrom(undefined, null, '2026-01-01T00:00:00Z', 'soon'),
   }),
   spec: fc.record(
     {
+      taints: fc.constantFrom(
+        [{ key: 'node.kubernetes.io/unschedulable' }, { key: 'ToBeDeletedByClusterAutoscaler' }],
+        [],
+        'rubbish',
+      ),
       podCIDR: fc.constantFrom('10.244.1.0/24', 'rubbish', null),
       podCIDRs: fc.constantFrom(['10.244.1.0/24', 'fd00:10:244::/64'], ['rubbish'], [], 'rubbish'),
     },
