@@ -28,6 +28,7 @@ export const ERROR_CODES = {
   API_REFUSED: 'the API server answered a request with an error',
   API_PROTOCOL: 'an answer of the API server cannot be decoded',
   INVALID_RECORDING: 'a recording of facts cannot be read',
+  LISTEN_FAILED: 'a server cannot listen on its address',
   LIMIT_EXCEEDED: 'an input is larger than its documented limit',
   LAB_FAILED: 'a lab guest could not boot or ended early',
 } as const;

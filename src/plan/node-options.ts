@@ -78,6 +78,15 @@ export function nodePortAddresses(
   return [...new Set(chosen)].sort(compareIp);
 }
 
+/** True when NodePorts of this family answer on all addresses, whatever the machine has. */
+export function isNodePortEverywhere(
+  family: Family,
+  configured: NodeSettings['nodePortAddresses'],
+  nodeIps: readonly IpAddress[],
+): boolean {
+  return cidrsOf(family, configured, nodeIps) === 'all';
+}
+
 /** The machine's own addresses of the families it forwards, as far as others can reach them. */
 function localAddresses(
   { families }: Pick<NodeSettings, 'families'>,
