@@ -1,8 +1,10 @@
 // Where the servers listen, and what becomes of addresses that cannot be had.
 
 import { createServer, type AddressInfo, type Server } from 'node:net';
+import { fileURLToPath } from 'node:url';
 import { afterEach, describe, expect, it, test } from 'vitest';
 import { FakeTimers } from '../../test/fake-timers.ts';
+import { endHelpers, HelperProcess } from '../../test/helper-process.ts';
 import { lineLog } from '../../test/line-log.ts';
 import { askRaw, RawClient, statusOf } from '../../test/raw-http.ts';
 import type { SocketAddress } from '../config/config.ts';
@@ -192,4 +194,22 @@ test('a closed server has no port, no connection and no timer, also when it was 
   await waiting.start();
   await waiting.close();
   expect(timers.delaysMs).toEqual([]);
+});
+
+test('a process without free descriptors turns clients away, lives, and answers when it has some again', async () => {
+  const program = fileURLToPath(new URL('../../test/few-descriptors-program.ts', import.meta.url));
+  const helper = new HelperProcess('sh', ['-c', 'ulimit -n 64; exec "$0" "$1"', process.execPath, program]);
+  try {
+    await helper.until(/port \d+;/);
+    const port = Number(/port (\d+);/.exec(helper.stdout)?.[1]);
+    const clients = Array.from({ length: 100 }, () => new RawClient(port));
+    await Promise.race(clients.map((client) => client.closed()));
+    for (const client of clients) client.end();
+    let answer = '';
+    while (answer === '') answer = await askRaw(port, '/').catch(() => '');
+    expect(statusOf(answer)).toBe(200);
+    expect(await helper.finish()).toBe(0);
+  } finally {
+    await endHelpers();
+  }
 });
