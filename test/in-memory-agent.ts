@@ -1,5 +1,6 @@
 // An agent on the fake kernel, with the log as text: for tests that need all parts between objects and kernel but no kernel.
 
+import type { PlanChange } from '../src/backends/backend.ts';
 import { IpvsBackend } from '../src/backends/ipvs/backend.ts';
 import type { IpvsKernelPort } from '../src/backends/ipvs/port.ts';
 import { Agent } from '../src/daemon/agent.ts';
@@ -15,6 +16,8 @@ export interface StartedAgent {
   readonly log: string[];
   /** How often a sync was asked for. */
   readonly dirty: { count: number };
+  /** Steps of the plan that the backend has taken in. */
+  readonly applied: PlanChange[];
   /** The backend's clock, which stands still unless it is moved. */
   readonly clock: { nowMs: number };
 }
@@ -35,6 +38,7 @@ export function startAgent(
 export function makeAgent(port: IpvsKernelPort, node: NodeOptions): StartedAgent {
   const log: string[] = [];
   const dirty = { count: 0 };
+  const applied: PlanChange[] = [];
   const clock = { nowMs: 0 };
   const backend = new IpvsBackend(port, node.families, {
     strictArp: false,
@@ -54,6 +58,7 @@ export function makeAgent(port: IpvsKernelPort, node: NodeOptions): StartedAgent
     }),
     pace: () => Promise.resolve(),
     onDirty: () => void dirty.count++,
+    onApplied: (change) => applied.push(change),
   });
-  return { agent, backend, log, dirty, clock };
+  return { agent, backend, log, dirty, applied, clock };
 }

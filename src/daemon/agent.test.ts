@@ -55,6 +55,28 @@ async function dumpAfter(events: readonly ClusterEvent[], node = NODE): Promise<
 }
 
 describe('the agent', () => {
+  it('tells each step of the plan that the backend has taken in, and no other', async () => {
+    const kernel = new ThrowingKernel();
+    const { agent, applied } = startAgent(kernel, NODE, WEB);
+    const told = (): unknown =>
+      applied.splice(0).map(({ services, isComplete }) => [[...services.keys()], isComplete]);
+    kernel.throwsIn = 'services';
+    await agent.sync('request');
+    expect(told()).toEqual([]);
+    await agent.sync('retry');
+    expect(told()).toEqual([[['default/web'], true]]);
+    await agent.sync('request');
+    expect(told()).toEqual([]);
+    agent.onEvents([NODE_PORT]);
+    await agent.sync('request');
+    agent.onEvents([gone('np')]);
+    await agent.sync('request');
+    expect(told()).toEqual([
+      [['default/np'], false],
+      [['default/np'], false],
+    ]);
+  });
+
   it('neither reads nor writes the kernel, nor asks for a sync, before it knows everything', async () => {
     const kernel = new FakeIpvsKernel();
     const { agent, dirty } = makeAgent(kernel, NODE);
