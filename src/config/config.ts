@@ -1,5 +1,5 @@
 // What the configuration says once every default is filled in and everything is checked: plain data that the daemon runs on.
-// How it is read is in schema.ts and load.ts. Source of meanings and defaults: KubeProxyConfiguration v1alpha1 (kube-proxy 1.36).
+// How it is read is in table.ts and load.ts. Source of meanings and defaults: KubeProxyConfiguration v1alpha1 (kube-proxy 1.36).
 
 import type { Cidr, IpAddress } from '../model/ip.ts';
 import type { Scheduler } from '../model/schedulers.ts';
@@ -41,7 +41,8 @@ export interface Config {
   /** Name of the Node, trimmed and in lower case; '' = the name of the host. */
   readonly hostnameOverride: string;
   readonly bindAddress: IpAddress;
-  readonly healthzBindAddress: SocketAddress;
+  /** null: no health server. */
+  readonly healthzBindAddress: SocketAddress | null;
   readonly metricsBindAddress: SocketAddress;
   readonly bindAddressHardFail: boolean;
   readonly enableProfiling: boolean;
@@ -88,6 +89,8 @@ export interface Config {
   readonly nodePorts: { readonly first: number; readonly last: number };
   /** How long connections to servers that go are kept where the Service does not say; 0 = not at all. */
   readonly drainTimeoutMs: number;
+  /** Metrics of the traffic of each Service, of at most so many (1 to 10,000). */
+  readonly serviceTraffic: { readonly isOn: boolean; readonly maxServices: number };
   /** Where NodePorts answer; [] = on all addresses, 'primary' = on the Node's own. */
   readonly nodePortAddresses: readonly Cidr[] | 'primary';
   /** -1000 to 1000. */

@@ -7,6 +7,8 @@ export interface Mistake {
   readonly path: Path;
   readonly message: string;
   readonly remedy: string;
+  /** The other field that the rule is about; nothing is said of the two while that one is not valid. */
+  readonly other?: Path;
 }
 
 /** Collects mistakes, which forbid the configuration, and warnings, which do not. */
@@ -14,8 +16,8 @@ export class Findings {
   readonly mistakes: Mistake[] = [];
   readonly warnings: Mistake[] = [];
 
-  mistake(path: Path, message: string, remedy: string): void {
-    this.mistakes.push({ path, message, remedy });
+  mistake(path: Path, message: string, remedy: string, other?: Path): void {
+    this.mistakes.push({ path, message, remedy, ...(other === undefined ? {} : { other }) });
   }
 
   warn(path: Path, message: string, remedy: string): void {

@@ -5,10 +5,11 @@ import { dirname } from 'node:path';
 import { decodeText, DocumentError } from '../files/document.ts';
 import { FolderWatch } from '../files/folder-watch.ts';
 import { errorLine, PointsmanError } from '../model/errors.ts';
-import { documentError, invalidConfig, parseConfig, type LoadedConfig, type ParseOptions } from './parse.ts';
+import { invalidConfig, type LoadedConfig } from './evaluate.ts';
+import { documentError, parseConfig, type ParseOptions } from './parse.ts';
 
 export type { Config } from './config.ts';
-export { defaultConfig, parseConfig, type LoadedConfig } from './parse.ts';
+export { configFromFlags, defaultConfig, parseConfig, type LoadedConfig } from './parse.ts';
 
 /** What a changed file means: a configuration, or why it is none. */
 export type ConfigChange = LoadedConfig | { readonly error: PointsmanError };

@@ -5,7 +5,7 @@ import { quote } from '../model/fields.ts';
 import { familyOf, parseCidr, parseIp, type Cidr, type Family, type IpAddress } from '../model/ip.ts';
 import type { Config, DetectLocalMode, SocketAddress } from './config.ts';
 import type { Findings } from './findings.ts';
-import type { ParsedFields } from './schema.ts';
+import type { ParsedFields } from './table.ts';
 
 const HEALTHZ_PORT = 10_256;
 const METRICS_PORT = 10_249;

@@ -7,6 +7,7 @@ import { quote } from '../model/fields.ts';
 import { isDnsSubdomain } from '../model/names.ts';
 import { DETECT_LOCAL_MODES, type Config, type DetectLocal, type DetectLocalMode } from './config.ts';
 import { Findings, type Mistake } from './findings.ts';
+import { formatFlagValue } from './flag-values.ts';
 import {
   defaultSocket,
   readBindAddress,
@@ -15,11 +16,17 @@ import {
   readNodePortAddresses,
   readSocketAddress,
 } from './resolve-addresses.ts';
-import type { ParsedFields } from './schema.ts';
+import type { ParsedFields } from './table.ts';
 import { isScheduler, SCHEDULERS, type Scheduler } from '../model/schedulers.ts';
 
-/** The Config of mode ipvs; it must not be used when there are mistakes. */
-export function resolveConfig(fields: ParsedFields): {
+/** The minor version whose kube-proxy this one stands in for, less one: what showHiddenMetricsForVersion may name. */
+const PREVIOUS_MINOR = '1.35';
+
+/** The Config of mode ipvs; it must not be used when there are mistakes. `isHealthzOff`: there shall be no health server. */
+export function resolveConfig(
+  fields: ParsedFields,
+  isHealthzOff = false,
+): {
   readonly config: Config;
   readonly mistakes: readonly Mistake[];
   readonly warnings: readonly Mistake[];
@@ -30,17 +37,29 @@ export function resolveConfig(fields: ParsedFields): {
   const clusterCIDRs = readClusterCIDRs(fields, detectLocalMode, findings);
   const { ipvs, conntrack, logging } = fields;
   if (ipvs.minSyncPeriod > ipvs.syncPeriod)
-    findings.mistake(['ipvs', 'minSyncPeriod'], 'it is longer than ipvs.syncPeriod', 'make it shorter');
+    findings.mistake(['ipvs', 'minSyncPeriod'], 'it is longer than ipvs.syncPeriod', 'make it shorter', [
+      'ipvs',
+      'syncPeriod',
+    ]);
+  checkLogging(fields, findings);
+  const { showHiddenMetricsForVersion } = fields;
+  if (showHiddenMetricsForVersion !== '' && showHiddenMetricsForVersion !== PREVIOUS_MINOR)
+    findings.mistake(
+      ['showHiddenMetricsForVersion'],
+      `${quote(showHiddenMetricsForVersion)} is not the minor version before this one`,
+      `write "${PREVIOUS_MINOR}", or leave it out`,
+    );
+  const healthz = readSocketAddress(
+    fields.healthzBindAddress,
+    'healthzBindAddress',
+    defaultSocket(bindAddress, 'healthz'),
+    findings,
+  );
   const config: Config = {
     mode: 'ipvs',
     hostnameOverride: readHostname(fields, findings),
     bindAddress,
-    healthzBindAddress: readSocketAddress(
-      fields.healthzBindAddress,
-      'healthzBindAddress',
-      defaultSocket(bindAddress, 'healthz'),
-      findings,
-    ),
+    healthzBindAddress: isHealthzOff ? null : healthz,
     metricsBindAddress: readSocketAddress(
       fields.metricsBindAddress,
       'metricsBindAddress',
@@ -49,7 +68,7 @@ export function resolveConfig(fields: ParsedFields): {
     ),
     bindAddressHardFail: fields.bindAddressHardFail,
     enableProfiling: fields.enableProfiling,
-    showHiddenMetricsForVersion: fields.showHiddenMetricsForVersion,
+    showHiddenMetricsForVersion,
     clientConnection: {
       ...pick(fields.clientConnection, 'kubeconfig', 'acceptContentTypes', 'contentType', 'qps', 'burst'),
     },
@@ -57,7 +76,7 @@ export function resolveConfig(fields: ParsedFields): {
       format: logging.format,
       flushFrequencyMs: toMs(logging.flushFrequency),
       verbosity: logging.verbosity,
-      vmodule: logging.vmodule.map(({ filePattern, verbosity }) => `${filePattern}=${verbosity}`).join(','),
+      vmodule: formatFlagValue('pattern=N,...', logging.vmodule),
     },
     featureGates: readFeatureGates(fields, findings),
     ipvs: {
@@ -79,6 +98,10 @@ export function resolveConfig(fields: ParsedFields): {
     estimation: fields.pointsman.estimation,
     nodePorts: fields.pointsman.nodePortRange,
     drainTimeoutMs: toMs(fields.pointsman.drainTimeout),
+    serviceTraffic: {
+      isOn: fields.pointsman.serviceTraffic === 'On',
+      maxServices: fields.pointsman.maxTrafficServices,
+    },
     nodePortAddresses: readNodePortAddresses(fields, findings),
     oomScoreAdj: fields.oomScoreAdj,
     configSyncPeriodMs: toMs(fields.configSyncPeriod),
@@ -109,6 +132,16 @@ export function resolveConfig(fields: ParsedFields): {
 
 function pick<T, K extends keyof T>(from: T, ...names: readonly K[]): Pick<T, K> {
   return Object.fromEntries(names.map((name) => [name, from[name]])) as Pick<T, K>;
+}
+
+function checkLogging({ logging }: ParsedFields, findings: Findings): void {
+  if (logging.vmodule.length > 0 && logging.format !== 'text')
+    findings.mistake(
+      ['logging', 'vmodule'],
+      `it is for format text, not ${logging.format}`,
+      'leave one of the two out',
+      ['logging', 'format'],
+    );
 }
 
 function readHostname(fields: ParsedFields, findings: Findings): string {
@@ -187,7 +220,9 @@ function readInterface(
   const name = fields.detectLocal[field];
   const path = ['detectLocal', field];
   if (name === '')
-    findings.mistake(path, `detectLocalMode ${mode} needs it`, 'give the name of the interface');
+    findings.mistake(path, `detectLocalMode ${mode} needs it`, 'give the name of the interface', [
+      'detectLocalMode',
+    ]);
   else if (!/^[A-Za-z0-9_][A-Za-z0-9_.@-]{0,14}$/.test(name))
     findings.mistake(
       path,

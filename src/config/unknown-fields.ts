@@ -16,7 +16,7 @@ export interface UnknownField {
 const KNOWN = knownPaths();
 const KNOWN_TEXTS = new Set(KNOWN.map((path) => path.join('.')));
 /** Fields whose content is free. */
-const FREE = new Set(['featureGates', 'logging.options', 'logging.vmodule', 'winkernel', 'metadata']);
+const FREE = new Set(['featureGates', 'logging.vmodule', 'metadata']);
 const MAX_REPORTED = 100;
 
 /** The unknown fields of a configuration, in its order; those inside an unknown section each for itself. */

@@ -33,11 +33,19 @@ const REMEDIES: Readonly<Record<string, string>> = {
   BAD_ALIAS: 'define the anchor before its first use',
 };
 
+/** Hears of a key that a map has twice, and where it stands the second time. */
+export type DuplicateKeyListener = (name: string, position: Position) => void;
+
 /**
  * The documents of a YAML text, one by one (so that the caller can give others a turn in between). A document without content has the
- * value null. Throws DocumentError at the first mistake; never anything else, whatever the text.
+ * value null. Throws DocumentError at the first mistake; never anything else, whatever the text. A key that a map has twice is a mistake,
+ * too, unless there is `onDuplicateKey`: then the last one counts.
  */
-export function* yamlDocuments(text: string, limits: DocumentLimits): Generator<TextDocument, void, void> {
+export function* yamlDocuments(
+  text: string,
+  limits: DocumentLimits,
+  onDuplicateKey?: DuplicateKeyListener,
+): Generator<TextDocument, void, void> {
   const lines = new LineIndex(text);
   // The library's own check for duplicate keys is quadratic in the size of a map.
   const composer = new Composer({
@@ -59,7 +67,7 @@ export function* yamlDocuments(text: string, limits: DocumentLimits): Generator<
       );
     }
     refuseErrors(document.errors, lines);
-    yield readDocument(document, lines, limits);
+    yield readDocument(document, lines, limits, onDuplicateKey);
   }
   refuseErrors(composer.streamInfo().errors, lines);
 }
@@ -105,9 +113,14 @@ function lowerFirst(text: string): string {
   return text.charAt(0).toLowerCase() + text.slice(1);
 }
 
-function readDocument(document: Document.Parsed, lines: LineIndex, limits: DocumentLimits): TextDocument {
+function readDocument(
+  document: Document.Parsed,
+  lines: LineIndex,
+  limits: DocumentLimits,
+  onDuplicateKey: DuplicateKeyListener | undefined,
+): TextDocument {
   return {
-    value: new ValueReader(lines, limits).read(document.contents, 0),
+    value: new ValueReader(lines, limits, onDuplicateKey).read(document.contents, 0),
     locate: (path) => locate(document, lines, path),
     isCheapToLocate: true,
   };
@@ -120,9 +133,11 @@ class ValueReader {
   private readonly lines: LineIndex;
   private readonly limits: DocumentLimits;
   private readonly anchors = new Map<string, Anchor>();
+  private readonly onDuplicateKey: DuplicateKeyListener | undefined;
   private values = 0;
 
-  constructor(lines: LineIndex, limits: DocumentLimits) {
+  constructor(lines: LineIndex, limits: DocumentLimits, onDuplicateKey: DuplicateKeyListener | undefined) {
+    this.onDuplicateKey = onDuplicateKey;
     this.lines = lines;
     this.limits = limits;
   }
@@ -174,11 +189,13 @@ class ValueReader {
       const name = this.readKey(key, node);
       if (own.has(name)) {
         const offset = isScalar(key) ? (key.range?.[0] ?? 0) : 0;
-        throw this.error(
-          offset,
-          `the key ${JSON.stringify(printable(name))} is there twice`,
-          'remove one of them',
-        );
+        if (this.onDuplicateKey === undefined)
+          throw this.error(
+            offset,
+            `the key ${JSON.stringify(printable(name))} is there twice`,
+            'remove one of them',
+          );
+        this.onDuplicateKey(name, this.lines.position(offset));
       }
       own.add(name);
       define(result, name, this.read(value, depth + 1));
@@ -242,7 +259,8 @@ function locate(document: Document.Parsed, lines: LineIndex, path: Path): Positi
   for (const part of path) {
     const target: unknown = isAlias(node) ? node.resolve(document) : node;
     if (isMap(target)) {
-      const pair = target.items.find(
+      // The last one: where keys may be there twice, it counts.
+      const pair = target.items.findLast(
         ({ key }) => isScalar(key) && (key.value === part || key.source === part),
       );
       if (pair === undefined) break;
