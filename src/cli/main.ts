@@ -2,10 +2,12 @@
 // Exit codes: 0 good, 1 failed, 2 usage or configuration, 3 precondition missing, 4 changes pending (plan --detailed-exitcode).
 
 import { Command, CommanderError, Option } from 'commander';
+import type { GivenFlags } from '../config/given-flags.ts';
 import { AGENT_SOCKET } from '../http/agent-socket-path.ts';
 import { errorLine, PointsmanError } from '../model/errors.ts';
 import { EXIT, exitCodeOf } from './exit-codes.ts';
 import { VERSION } from '../files/version.ts';
+import type { RunOptions } from './run.ts';
 
 const outputOption = (): Option =>
   new Option('-o, --output <format>', 'text for people, json for programs')
@@ -16,11 +18,45 @@ const socketOption = (): Option =>
 
 /** Where Services come from: for every command that reads them. */
 function withFacts(command: Command): Command {
+  return withOwnFacts(command)
+    .option('--kubeconfig <file>', 'how to reach the API server; default: as the pod of this program does')
+    .option('--master <url>', 'the API server, in place of the one that the kubeconfig names');
+}
+
+/** The same without what is kube-proxy's flag, too. */
+function withOwnFacts(command: Command): Command {
   return command
     .option('--manifests <dir>', 'folder with Services, EndpointSlices and Nodes as YAML or JSON')
-    .option('--kubeconfig <file>', 'how to reach the API server; default: as the pod of this program does')
-    .option('--master <url>', 'the API server, in place of the one that the kubeconfig names')
     .option('--replay <file>', 'a recording that "run --record" made');
+}
+
+/** kube-proxy's flags of this command line, and the help of all of them; for the commands that take them. */
+let flagLine: { readonly flags: GivenFlags; help(): string } | undefined;
+/** Commands that take them, and those whose help names them. */
+const FLAG_COMMANDS = new Set(['run', 'config']);
+
+/** `run` by what both kinds of options say. */
+async function runWith(own: RunOptions): Promise<number> {
+  const { isOn, textOf, verbosityOf, NO_FLAGS } = await import('../config/given-flags.ts');
+  const flags = flagLine?.flags ?? NO_FLAGS;
+  const given = (name: string): string | undefined => {
+    const text = textOf(flags, name);
+    return text === '' ? undefined : text;
+  };
+  if (given('write-config-to') !== undefined) return (await import('./config.ts')).writeConfigCommand(flags);
+  const config = given('config');
+  const options: RunOptions = {
+    ...own,
+    ...(config === undefined ? {} : { config }),
+    // Beside a file it is void, which is among the warnings of the configuration.
+    ...(config !== undefined || given('kubeconfig') === undefined ? {} : { kubeconfig: given('kubeconfig') }),
+    ...(given('master') === undefined ? {} : { master: given('master') }),
+    cleanup: isOn(flags, 'cleanup'),
+    initOnly: isOn(flags, 'init-only'),
+    v: verbosityOf(flags),
+    flags,
+  };
+  return (await import('./run.ts')).runCommand(options);
 }
 
 function makeProgram(): Command {
@@ -36,21 +72,29 @@ function makeProgram(): Command {
       '\nExit codes: 0 good, 1 failed at run time, 2 usage or configuration, 3 precondition missing, 4 changes pending.',
     );
 
-  withFacts(
+  withOwnFacts(
     program
       .command('run')
       .description('run the agent: follow the API server or manifests, keep the kernel true to them'),
   )
     .option('--replay-speed <speed>', 'times as fast as it was recorded, or max; default: 1')
     .option('--record <file>', 'write what is learned of the cluster into this new file')
-    .option('--config <file>', 'KubeProxyConfiguration (mode: ipvs); watched')
-    .option('--hostname-override <name>', 'name of this node; default: the host name')
     .option('--once', 'one sync, then exit 0, or 1 with reasons')
     .option('--force', 'run although a kube-proxy runs here, too')
-    .option('--cleanup', 'remove what Pointsman and kube-proxy left, in every mode, and exit')
     .addOption(socketOption())
-    .option('-v, --v <level>', 'verbosity of the log', parseLevel, 0)
-    .action(async (options) => exit(await (await import('./run.ts')).runCommand(options)));
+    .addHelpText('after', () => `\n${flagLine?.help() ?? ''}`)
+    .action(async (options) => exit(await runWith(options)));
+
+  program
+    .command('config')
+    .description(
+      'show the configuration as "run" would have it, and where each value came from (needs no root)',
+    )
+    .addOption(outputOption())
+    .addHelpText('after', () => `\n${flagLine?.help() ?? ''}`)
+    .action(async (options) =>
+      exit(await (await import('./config.ts')).configCommand({ ...options, flags: flagLine?.flags })),
+    );
 
   withFacts(
     program.command('plan').description('show what "run" would change in the kernel, without changing it'),
@@ -156,10 +200,25 @@ function endQuietlyWithoutReaders(): void {
   process.stderr.on('error', () => {});
 }
 
-function parseLevel(text: string): number {
-  if (!/^\d{1,2}$/.test(text))
-    throw new PointsmanError('USAGE', `-v takes a number from 0 to 99, not "${text}"`);
-  return Number(text);
+/** The command line without kube-proxy's flags, which are kept in `flagLine`. */
+async function withoutFlags(program: Command, argv: readonly string[]): Promise<string[]> {
+  const [node = '', script = '', name = '', ...words] = argv;
+  const isHelp = name === 'help';
+  const command = program.commands.find((one) => one.name() === (isHelp ? words[0] : name));
+  if (command === undefined || !FLAG_COMMANDS.has(command.name())) return [...argv];
+  const [{ parseGoFlags }, { flagsHelp }] = await Promise.all([
+    import('./go-flags.ts'),
+    import('./flags-help.ts'),
+  ]);
+  const own = command.options.map(({ long, short, required }) => ({
+    name: (long ?? '').slice(2),
+    short: (short ?? '').slice(1),
+    takesValue: required,
+  }));
+  const { flags, rest } = parseGoFlags(isHelp ? [] : words, own);
+  flagLine = { flags, help: flagsHelp };
+  if (isHelp) return [...argv];
+  return rest.includes('--version') ? [node, script, '--version'] : [node, script, name, ...rest];
 }
 
 function exit(code: number): void {
@@ -176,7 +235,8 @@ async function main(): Promise<void> {
       exit(await runProgram(process.argv.slice(3), ''));
       return;
     }
-    await makeProgram().parseAsync();
+    const program = makeProgram();
+    await program.parseAsync(await withoutFlags(program, process.argv));
   } catch (error) {
     if (error instanceof CommanderError) {
       // Help and version are no errors; commander has printed the rest already.

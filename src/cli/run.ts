@@ -3,6 +3,7 @@
 
 import { parseReplaySpeed, type ReplaySpeed } from '../cluster/replay.ts';
 import type { Config } from '../config/config.ts';
+import type { GivenFlags } from '../config/given-flags.ts';
 import { takeAgentLock, type AgentLock } from '../daemon/agent-lock.ts';
 import { Daemon } from '../daemon/daemon.ts';
 import { NODE_TIMERS } from '../daemon/node-timers.ts';
@@ -22,11 +23,14 @@ export interface RunOptions extends Omit<FactsOrigin, 'replaySpeed'> {
   /** A new file for a recording of the facts. */
   readonly record?: string;
   readonly config?: string;
-  readonly hostnameOverride?: string;
+  /** All flags of kube-proxy; those above and below are among them where they are of kube-proxy's. */
+  readonly flags?: GivenFlags;
   readonly once?: boolean;
   readonly force?: boolean;
   /** Remove everything instead of running. */
   readonly cleanup?: boolean;
+  /** Do only what needs all of root. */
+  readonly initOnly?: boolean;
   readonly socket: string;
   readonly v: number;
 }
@@ -42,7 +46,7 @@ export async function runCommand(options: RunOptions): Promise<number> {
       facts: { ...options, replaySpeed: speedOf(options) },
       record: options.record,
       configPath: options.config,
-      hostnameOverride: options.hostnameOverride,
+      flags: options.flags,
       log,
     },
     async (config) => {

@@ -6,6 +6,7 @@ import { decodeText, DocumentError } from '../files/document.ts';
 import { FolderWatch } from '../files/folder-watch.ts';
 import { errorLine, PointsmanError } from '../model/errors.ts';
 import { invalidConfig, type LoadedConfig } from './evaluate.ts';
+import type { GivenFlags } from './given-flags.ts';
 import { documentError, parseConfig, type ParseOptions } from './parse.ts';
 
 export type { Config } from './config.ts';
@@ -21,31 +22,72 @@ export async function loadConfig(path: string, options: ParseOptions = {}): Prom
   return parseConfig(readText(path), path, options);
 }
 
+/** How a file is watched. */
+export interface WatchOptions {
+  /** What the caller runs on; default: what the file holds now. */
+  readonly since?: string | undefined;
+  /** Of the command line: they lie over each new content. */
+  readonly flags?: GivenFlags | undefined;
+  readonly debounceMs?: number;
+  readonly pollMs?: number;
+  /** How long content that cannot be used must stay as it is before it is told; a file may be seen while it is being written. */
+  readonly settleMs?: number;
+  /** Hears at once of such content; it may go by. */
+  readonly onUnsettled?: (error: PointsmanError) => void;
+}
+
 /**
  * Watches a configuration file, also through the symlink swaps of a ConfigMap volume. `onChange` is called when the content differs from
- * `since` (what the caller runs on; by default what the file holds now), with what the new content is: whoever runs keeps the old one on
- * an error. Looks once at once.
+ * `since`, with what the new content is: whoever runs keeps the old one on an error. Each content is told once; one that cannot be used only
+ * when it stays. Looks once at once.
  */
 export function watchConfig(
   path: string,
   onChange: (change: ConfigChange) => void,
-  options: { readonly since?: string; readonly debounceMs?: number; readonly pollMs?: number } = {},
+  options: WatchOptions = {},
 ): { close(): Promise<void> } {
-  let seen = options.since ?? lookAt(path).seen;
-  return new FolderWatch(dirname(path), {
+  const { flags, settleMs = 1000, onUnsettled } = options;
+  let told = options.since ?? lookAt(path, flags).seen;
+  /** Content that cannot be used, and is not told yet. */
+  let unsettled: string | null = null;
+  let timer: NodeJS.Timeout | undefined;
+
+  const look = (isSettled: boolean): void => {
+    const { seen, change: read } = lookAt(path, flags);
+    // Its time is running.
+    if (!isSettled && seen === unsettled) return;
+    clearTimeout(timer);
+    const wasUnsettled = unsettled;
+    unsettled = null;
+    if (seen === told) return;
+    const change = read();
+    if ('error' in change && seen !== wasUnsettled) {
+      unsettled = seen;
+      timer = setTimeout(() => look(true), settleMs);
+      onUnsettled?.(change.error);
+      return;
+    }
+    told = seen;
+    onChange(change);
+  };
+  const watch = new FolderWatch(dirname(path), {
     debounceMs: options.debounceMs ?? 100,
     pollMs: options.pollMs ?? 10_000,
-    onChange: async () => {
-      const look = lookAt(path);
-      if (look.seen === seen) return;
-      seen = look.seen;
-      onChange(look.change());
-    },
+    onChange: async () => look(false),
   });
+  return {
+    close() {
+      clearTimeout(timer);
+      return watch.close();
+    },
+  };
 }
 
 /** The content of a file, or what prevents reading it, and what that means. */
-function lookAt(path: string): { readonly seen: string; readonly change: () => ConfigChange } {
+function lookAt(
+  path: string,
+  flags: GivenFlags | undefined,
+): { readonly seen: string; readonly change: () => ConfigChange } {
   const attempt = (act: () => LoadedConfig): ConfigChange => {
     try {
       return act();
@@ -56,7 +98,7 @@ function lookAt(path: string): { readonly seen: string; readonly change: () => C
   };
   try {
     const text = readText(path);
-    return { seen: text, change: () => attempt(() => parseConfig(text, path)) };
+    return { seen: text, change: () => attempt(() => parseConfig(text, path, { flags })) };
   } catch (error) {
     const change = attempt(() => {
       throw error;

@@ -155,7 +155,8 @@ export class Daemon {
     this.configFollower = new ConfigFollower({
       log: this.log,
       check: ({ ipvs }) => requireScheduler(ipvs.scheduler),
-      onConfig: (changed) => this.takeConfig(changed),
+      flags: options.flags,
+      onConfig: (changed) => this.takeConfig(changed.config),
     });
   }
 

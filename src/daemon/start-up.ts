@@ -4,7 +4,8 @@ import { existsSync } from 'node:fs';
 import { hostname } from 'node:os';
 import { probeScheduler } from '../backends/ipvs/schedulers-probe.ts';
 import type { Config } from '../config/config.ts';
-import { defaultConfig, loadConfig } from '../config/load.ts';
+import { NO_FLAGS, type GivenFlags } from '../config/given-flags.ts';
+import { configFromFlags, loadConfig, type LoadedConfig } from '../config/load.ts';
 import { PointsmanError } from '../model/errors.ts';
 import type { Family } from '../model/ip.ts';
 import { isDnsSubdomain } from '../model/names.ts';
@@ -17,6 +18,8 @@ export interface DaemonOptions {
   /** Where Services, EndpointSlices and Nodes come from. */
   readonly facts: FactsOrigin;
   readonly configPath?: string | undefined;
+  /** Flags of kube-proxy; default none. */
+  readonly flags?: GivenFlags | undefined;
   readonly hostnameOverride?: string | undefined;
   /** A new file for a recording of the facts; for an agent only. */
   readonly record?: string | undefined;
@@ -28,14 +31,14 @@ export function detectFamilies(): Family[] {
   return existsSync('/proc/sys/net/ipv6') ? ['IPv4', 'IPv6'] : ['IPv4'];
 }
 
-/** Configuration and node name, with the file's warnings in the log. Throws INVALID_CONFIG, UNSUPPORTED_MODE, USAGE. */
-export async function readConfig(options: DaemonOptions): Promise<{ config: Config; nodeName: string }> {
-  let config = defaultConfig();
-  if (options.configPath !== undefined) {
-    const loaded = await loadConfig(options.configPath);
-    for (const warning of loaded.warnings) options.log.warn(warning);
-    config = loaded.config;
-  }
+/** Configuration and node name, with what is odd about them in the log. Throws INVALID_CONFIG, UNSUPPORTED_MODE, USAGE. */
+export async function readConfig(
+  options: DaemonOptions,
+): Promise<{ config: Config; nodeName: string; loaded: LoadedConfig }> {
+  const { configPath, flags = NO_FLAGS } = options;
+  const loaded = configPath === undefined ? configFromFlags(flags) : await loadConfig(configPath, { flags });
+  for (const warning of loaded.warnings) options.log.warn(warning);
+  const { config } = loaded;
   const nodeName = nodeNameOf(options.hostnameOverride, config, hostname());
   if (!isDnsSubdomain(nodeName)) {
     throw new PointsmanError(
@@ -43,7 +46,7 @@ export async function readConfig(options: DaemonOptions): Promise<{ config: Conf
       `"${nodeName}" is no node name (lower case letters, digits, "-" and "."); give one with --hostname-override`,
     );
   }
-  return { config, nodeName };
+  return { config, nodeName, loaded };
 }
 
 /** Throws MISSING_MODULE when this kernel cannot schedule so; loads the scheduler's module. */
