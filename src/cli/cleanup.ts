@@ -3,6 +3,7 @@
 
 import type { Owner } from '../backends/ipvs/provenance.ts';
 import { OBJECT_KINDS, type Kept, type ObjectKind } from '../backends/removal.ts';
+import type { GivenFlags } from '../config/given-flags.ts';
 import { AGENT_NAME } from '../daemon/agent-lock.ts';
 import { cleanUpNode, type RunningProxy } from '../daemon/cleanup.ts';
 import type { CleanupReport } from '../daemon/cleanup-run.ts';
@@ -60,13 +61,14 @@ export async function cleanupCommand(
 
 /** `run --cleanup`, as kube-proxy means it: all that is ours and all that is kube-proxy's goes, in every mode. Failures are logged, too. */
 export async function cleanUpAll(
-  options: { readonly config?: string; readonly socket: string },
+  options: { readonly config?: string; readonly flags?: GivenFlags; readonly socket: string },
   kubeProxy: KubeProxyDetector = detectKubeProxy,
 ): Promise<number> {
   const owners: readonly Owner[] = ['pointsman', 'kube-proxy'];
   const report = await cleanUpNode({
     owners,
     configPath: options.config,
+    flags: options.flags,
     isDryRun: false,
     rivalRemedy: '',
     rival: async () => (await runningAgent(options.socket)) ?? runningKubeProxy(kubeProxy),

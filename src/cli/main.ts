@@ -32,7 +32,7 @@ function withOwnFacts(command: Command): Command {
 
 /** kube-proxy's flags of this command line, and the help of all of them; for the commands that take them. */
 let flagLine: { readonly flags: GivenFlags; help(): string } | undefined;
-/** Commands that take them, and those whose help names them. */
+/** Commands that take them. */
 const FLAG_COMMANDS = new Set(['run', 'config']);
 
 /** `run` by what both kinds of options say. */

@@ -66,11 +66,13 @@ function makeField<T>(
   };
 }
 
+/** Text; '' is the default, too. */
 export function text(words: FieldWords, fallback = ''): Field<string> {
   const rule = 'write text; put numbers in quotes';
   return makeField(words, 'string', rule, z.string(rule), fallback);
 }
 
+/** True or false. */
 export function truth(words: FieldWords, fallback = false): Field<boolean> {
   const rule = 'write true or false';
   return makeField(words, 'bool', rule, z.boolean(rule), fallback);
@@ -144,6 +146,7 @@ export function texts(words: FieldWords): Field<string[]> {
   return makeField(words, 'strings', 'write a list', schema, null);
 }
 
+/** Names, each true or false. */
 export function gates(words: FieldWords): Field<Record<string, boolean>> {
   const schema = z.record(
     z.string(),
@@ -156,6 +159,7 @@ export function gates(words: FieldWords): Field<Record<string, boolean>> {
 /** Verbosity of single files. */
 export type VModuleItem = { readonly filePattern: string; readonly verbosity: number };
 
+/** A list of file patterns, each with a verbosity. */
 export function vmodule(words: FieldWords): Field<VModuleItem[]> {
   const pattern = 'write text without "=" and ","';
   const item = z.object({

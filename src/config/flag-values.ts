@@ -46,7 +46,9 @@ export function formatFlagValue(kind: Kind, value: unknown): string {
     return (value as readonly VModuleItem[])
       .map(({ filePattern, verbosity }) => `${filePattern}=${verbosity}`)
       .join(',');
-  return String(value ?? '');
+  return typeof value === 'string' || typeof value === 'number' || typeof value === 'boolean'
+    ? `${value}`
+    : '';
 }
 
 /** Commas between, blanks around do not count; an empty text is an empty list. */

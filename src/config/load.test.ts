@@ -4,7 +4,7 @@ import { mkdirSync, mkdtempSync, renameSync, rmSync, symlinkSync, unlinkSync, wr
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import { loadConfig, watchConfig, type ConfigChange } from './load.ts';
+import { loadConfig, watchConfig, type ConfigChange, type WatchOptions } from './load.ts';
 
 const text = (scheduler: string): string =>
   `apiVersion: kubeproxy.config.k8s.io/v1alpha1\nkind: KubeProxyConfiguration\nmode: ipvs\nipvs: {scheduler: ${scheduler}}\n`;
@@ -25,7 +25,7 @@ afterEach(async () => {
 });
 
 /** Watches, and gives the next change each time it is asked: a scheduler, or the code of an error. */
-function watching(options: { since?: string; pollMs?: number } = {}): () => Promise<string> {
+function watching(options: WatchOptions = {}): () => Promise<string> {
   const changes: string[] = [];
   let notify = (): void => undefined;
   const onChange = (change: ConfigChange): void => {
@@ -34,7 +34,7 @@ function watching(options: { since?: string; pollMs?: number } = {}): () => Prom
     );
     notify();
   };
-  watches.push(watchConfig(path, onChange, { debounceMs: 10, pollMs: 60_000, ...options }));
+  watches.push(watchConfig(path, onChange, { debounceMs: 10, pollMs: 60_000, settleMs: 10, ...options }));
   return async () => {
     while (changes.length === 0) await new Promise<void>((resolve) => (notify = resolve));
     return changes.shift() ?? '';
@@ -106,6 +106,49 @@ describe('watchConfig', () => {
     const next = watching();
     publish('2', 'lc');
     expect(await next()).toBe('lc');
+  });
+
+  test('does not tell of a file that is broken only while it is written', async () => {
+    writeFileSync(path, text('rr'));
+    let settle = (_message: string): void => undefined;
+    const unsettled = (): Promise<string> => new Promise((resolve) => (settle = resolve));
+    const next = watching({ settleMs: 3_600_000, onUnsettled: ({ message }) => settle(message) });
+    const whole = text('lc');
+    for (const [part, message] of [
+      ['', /holds no configuration/],
+      [whole.slice(0, 60), /kind: it is missing|kind: "Kube/],
+      [`${whole.slice(0, -5)}`, /not valid YAML/],
+      [whole.slice(0, whole.indexOf('mode')), /mode is not set/],
+    ] as const) {
+      const seen = unsettled();
+      writeFileSync(path, part);
+      expect(await seen).toMatch(message);
+    }
+    const gone = unsettled();
+    unlinkSync(path);
+    expect(await gone).toMatch(/ENOENT/);
+    writeFileSync(path, whole);
+    expect(await next()).toBe('lc');
+    // Broken and repaired to what it was is no change.
+    const broken = unsettled();
+    writeFileSync(path, 'x');
+    await broken;
+    writeFileSync(path, whole);
+    writeFileSync(join(folder, 'new'), text('sh'));
+    renameSync(join(folder, 'new'), path);
+    expect(await next()).toBe('sh');
+  });
+
+  test('puts the flags of the command line over each new content', async () => {
+    writeFileSync(path, text('rr'));
+    const flags = { texts: new Map([['hostname-override', ['from-flag']]]), warnings: [] };
+    const changed = new Promise<ConfigChange>((resolve) => {
+      watches.push(watchConfig(path, resolve, { debounceMs: 10, pollMs: 60_000, flags }));
+    });
+    writeFileSync(path, `${text('lc')}hostnameOverride: from-file\n`);
+    expect(await changed).toMatchObject({
+      config: { hostnameOverride: 'from-flag', ipvs: { scheduler: 'lc' } },
+    });
   });
 
   test('tells at once what changed since the content that the caller runs on', async () => {

@@ -61,6 +61,7 @@ describe('defaults', () => {
       otherFamilySourceRanges: 'Allow',
       estimation: 'Auto',
       drainTimeoutMs: 900_000,
+      serviceTraffic: { isOn: false, maxServices: 1000 },
       nodePorts: { first: 30_000, last: 32_767 },
       nodePortAddresses: [],
       oomScoreAdj: -999,
@@ -185,8 +186,25 @@ describe('fields', () => {
     ['nodePortAddresses: [primary]', { nodePortAddresses: 'primary' }],
     ['nodePortAddresses: [192.0.2.0/24]', { nodePortAddresses: ['192.0.2.0/24'] }],
     [
-      'logging: {format: json, verbosity: 4, flushFrequency: 1s, vmodule: [{filePattern: a, verbosity: 2}]}',
-      { logging: { format: 'json', verbosity: 4, flushFrequencyMs: 1000, vmodule: 'a=2' } },
+      'logging: {verbosity: 4, flushFrequency: 1s, vmodule: [{filePattern: a, verbosity: 2}, {filePattern: b*, verbosity: 0}]}',
+      { logging: { format: 'text', verbosity: 4, flushFrequencyMs: 1000, vmodule: 'a=2,b*=0' } },
+    ],
+    ['logging: {format: json}', { logging: { format: 'json', vmodule: '' } }],
+    // As kubeadm writes it.
+    [
+      'logging: {flushFrequency: 0, options: {json: {infoBufferSize: "0"}, text: {infoBufferSize: "0"}}, verbosity: 0}',
+      { logging: { flushFrequencyMs: 5000, verbosity: 0 } },
+    ],
+    ['logging: {flushFrequency: 2000000000}', { logging: { flushFrequencyMs: 2000 } }],
+    // Other modes' fields are read, and no rule of theirs counts.
+    [
+      'iptables: {syncPeriod: 1s, minSyncPeriod: 30s}\nnftables: {syncPeriod: -1s, masqueradeBit: 77, masqueradeAll: true}',
+      { syncPeriodMs: 30_000, minSyncPeriodMs: 0, masqueradeBit: 14, masqueradeAll: false },
+    ],
+    ['showHiddenMetricsForVersion: "1.35"', { showHiddenMetricsForVersion: '1.35' }],
+    [
+      'pointsman: {serviceTraffic: On, maxTrafficServices: 10000}',
+      { serviceTraffic: { isOn: true, maxServices: 10_000 } },
     ],
     [
       'clientConnection: {kubeconfig: /etc/kc, qps: 50.5, burst: 100}',
@@ -275,7 +293,40 @@ describe('mistakes', () => {
     ['logging: {format: xml}', /use text or json/],
     ['featureGates: {A: "true"}', /featureGates\.A: "true" is not valid; write true or false/],
     ['conntrack: {min: -1}', /whole number from 0/],
-    ['mode: ipvs', 'kp.conf:4:1: the key "mode" is there twice; remove one of them'],
+    [
+      'logging: {format: json, vmodule: [{filePattern: a, verbosity: 1}]}',
+      /:4:\d+: logging\.vmodule: it is for format text/,
+    ],
+    ['logging: {vmodule: [{filePattern: "a,b", verbosity: 1}]}', /filePattern: "a,b" is not valid/],
+    ['logging: {vmodule: [{filePattern: "", verbosity: 1}]}', /filePattern: "" is not valid/],
+    ['logging: {vmodule: [{filePattern: a, verbosity: -1}]}', /write 0 or more/],
+    ['logging: {verbosity: -1}', /whole number from 0/],
+    ['logging: {flushFrequency: -1}', /write a duration of zero or more/],
+    ['logging: {flushFrequency: 1.5}', /write a duration of zero or more/],
+    ['logging: {options: {json: {infoBufferSize: 1 K}}}', /write a number of bytes/],
+    ['logging: {options: {text: {splitStream: 1}}}', /write true or false/],
+    ['showHiddenMetricsForVersion: "1.34"', /is not the minor version before this one; write "1\.35"/],
+    ['showHiddenMetricsForVersion: 1.35', /put numbers in quotes/],
+    ['clientConnection: {burst: -1}', /whole number from 0/],
+    ['clientConnection: {qps: fast}', /write a number/],
+    ['configSyncPeriod: -1s', /write a duration of zero or more/],
+    ['conntrack: {maxPerCore: -1}', /whole number from 0/],
+    ['conntrack: {tcpEstablishedTimeout: -1s}', /write a duration of zero or more/],
+    ['conntrack: {tcpCloseWaitTimeout: -1s}', /write a duration of zero or more/],
+    ['conntrack: {udpTimeout: -1s}', /write a duration of zero or more/],
+    ['conntrack: {udpStreamTimeout: 1}', /write a duration of zero or more/],
+    ['ipvs: {tcpTimeout: -1s}', /write a duration of zero or more/],
+    ['ipvs: {tcpFinTimeout: -1s}', /write a duration of zero or more/],
+    ['iptables: {masqueradeBit: -1}', /whole number from 0 to 31/],
+    ['iptables: {syncPeriod: soon}', /write a duration, as in/],
+    ['nftables: {masqueradeAll: 1}', /write true or false/],
+    ['winkernel: {enableDSR: maybe}', /write true or false/],
+    ['detectLocalMode: InterfaceNamePrefix', /detectLocalMode InterfaceNamePrefix needs it/],
+    ['clusterCIDR: "10.0.0.0/8,fd00::/64,fd01::/64"', /a second IPv6 network/],
+    ['oomScoreAdj: -1001', /whole number from -1000 to 1000/],
+    ['pointsman: {serviceTraffic: Yes}', /use Off or On/],
+    ['pointsman: {maxTrafficServices: 0}', /whole number from 1 to 10000/],
+    ['pointsman: {maxTrafficServices: 10001}', /whole number from 1 to 10000/],
     ['\tx: 1', /^kp\.conf:4:1: not valid YAML/],
     ['---\na: 1', /there is more than one document/],
   ])('%s', (rest, line) => {
@@ -305,9 +356,20 @@ describe('mistakes', () => {
       'bindAddress: x\nipvs:\n  excludeCIDRs: [a]\n  scheduler: x\nhostnameOverride: "?"\n',
     ) as string[];
     expect(mistakes.map((line) => /:(\d+):/.exec(line)?.[1])).toEqual(['4', '6', '7', '8']);
+    const both = mistakesOf('oomScoreAdj: 5000\nipvs: {scheduler: x, strictARP: 1}\n') as string[];
+    expect(both.map((line) => /: (\S+):/.exec(line)?.[1])).toEqual([
+      'oomScoreAdj',
+      'ipvs.scheduler',
+      'ipvs.strictARP',
+    ]);
     expect(errorOf(`${HEAD}mode: ipvs\nbindAddress: x\nipvs: {scheduler: x}`).message).toMatch(
       /\(and 1 more\)$/,
     );
+  });
+
+  test('a rule of two fields is not held against one while the other cannot be read', () => {
+    expect(mistakesOf('ipvs: {syncPeriod: x, minSyncPeriod: 1m}')).toHaveLength(1);
+    expect(mistakesOf('detectLocalMode: [BridgeInterface]')).toHaveLength(1);
   });
 
   test.each([
@@ -348,7 +410,20 @@ describe('what is tolerated', () => {
       'kp.conf:4:14: clusterCidr: there is no such field: it is ignored; did you mean clusterCIDR?',
     ],
     ['somethingElse: {}', 'kp.conf:4:16: somethingElse: there is no such field: it is ignored; remove it'],
-    ['portRange: 1-2', 'kp.conf:4:12: portRange: it has no effect; remove it'],
+    ['portRange: 1-2', 'kp.conf:4:12: portRange: it has no effect: kube-proxy ignores it, too; remove it'],
+    [
+      'winkernel: {enableDSR: true}',
+      'kp.conf:4:24: winkernel.enableDSR: it has no effect: it is for Windows; remove it',
+    ],
+    [
+      'winkernel: {enableDSRR: true}',
+      'kp.conf:4:25: winkernel.enableDSRR: there is no such field: it is ignored; did you mean winkernel.enableDSR?',
+    ],
+    [
+      'logging: {options: {text: {splitStream: true}}}',
+      'kp.conf:4:41: logging.options.text.splitStream: it has no effect: the log has one stream, standard error, and a buffer of its own; remove it',
+    ],
+    ['mode: ipvs', 'kp.conf:4:1: the key "mode" is there twice: the last one counts; remove one of them'],
     [
       'featureGates: {X: true}',
       'kp.conf:4:19: featureGates.X: feature gate X has no effect in Pointsman; remove it',
@@ -369,6 +444,17 @@ describe('what is tolerated', () => {
     const { config, warnings } = parse(rest);
     expect(warnings).toEqual([warning]);
     expect(config.oomScoreAdj).toBe(-999);
+  });
+
+  test('of a key that is there twice the last one counts, also for the place of a mistake', () => {
+    expect(configOf('ipvs: {scheduler: lc}\nipvs: {strictARP: true}').ipvs).toMatchObject({
+      scheduler: 'rr',
+      strictARP: true,
+    });
+    expect(mistakesOf('oomScoreAdj: 1\noomScoreAdj: 1001')).toEqual([
+      'kp.conf:5:14: oomScoreAdj: 1001 is not valid; write a whole number from -1000 to 1000',
+    ]);
+    expect(parse('a: 1\n'.repeat(100)).warnings.filter((line) => line.includes('twice'))).toHaveLength(20);
   });
 
   test('the feature gate that has an effect needs no warning', () => {

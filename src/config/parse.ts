@@ -13,7 +13,7 @@ import { yamlDocuments } from '../files/yaml-documents.ts';
 import type { PointsmanError } from '../model/errors.ts';
 import { isAbsent, member, objectOf, quote } from '../model/fields.ts';
 import type { Config } from './config.ts';
-import { evaluate, invalidConfig, type LoadedConfig } from './evaluate.ts';
+import { evaluate, invalidConfig, type LoadedConfig, type ReadFile } from './evaluate.ts';
 import { NO_FLAGS, type GivenFlags } from './given-flags.ts';
 import { API_VERSION, KIND } from './schema.ts';
 
@@ -32,8 +32,11 @@ export function defaultConfig(): Config {
  * The configuration of a command line without --config. The mode is ipvs unless --proxy-mode says otherwise, and minSyncPeriod 1 s. Throws as
  * parseConfig does.
  */
-export function configFromFlags(flags: GivenFlags): LoadedConfig {
-  return evaluate(null, flags);
+export function configFromFlags(
+  flags: GivenFlags,
+  options: Pick<ParseOptions, 'acceptsAnyMode'> = {},
+): LoadedConfig {
+  return evaluate(null, flags, options.acceptsAnyMode === true);
 }
 
 /** How to read one. */
@@ -52,7 +55,10 @@ export function parseConfig(text: string, fileName: string, options: ParseOption
   const { document, warnings } = readDocument(text, fileName);
   const ofType = checkType(document, fileName);
   if (ofType.length > 0) throw invalidConfig(fileName, ofType);
-  const file = { name: fileName, text, value: document.value, warnings, locate: document.locate };
+  const file: ReadFile = {
+    ...{ name: fileName, text, value: document.value, warnings },
+    locate: (path) => document.locate(path),
+  };
   return evaluate(file, options.flags ?? NO_FLAGS, options.acceptsAnyMode === true);
 }
 
@@ -106,9 +112,10 @@ function readBraces(text: string, onDuplicateKey: (name: string, position: Posit
   }
 }
 
-function checkType({ value, locate }: TextDocument, fileName: string): string[] {
+function checkType(document: TextDocument, fileName: string): string[] {
+  const { value } = document;
   const place = (path: readonly string[]): string => {
-    const { line, column } = locate(path);
+    const { line, column } = document.locate(path);
     return `${fileName}:${line}:${column}`;
   };
   if (objectOf(value) === null)

@@ -3,7 +3,7 @@
 import type { Config } from './config.ts';
 
 /** What is read once, at the start: servers that are bound, connections that are open, the name by which this node is known. */
-const READ_AT_START = [
+export const READ_AT_START = [
   'hostnameOverride',
   'healthzBindAddress',
   'metricsBindAddress',

@@ -300,6 +300,7 @@ export interface Leaf {
   readonly field: Field;
 }
 
+/** Tells a field from a section. */
 export function isField(item: Field | Fields): item is Field {
   return 'isField' in item;
 }

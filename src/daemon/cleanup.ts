@@ -4,7 +4,8 @@
 import type { Owner } from '../backends/ipvs/provenance.ts';
 import type { RemovalScope } from '../backends/ipvs/removal-plan.ts';
 import { objectsOf } from '../backends/removal.ts';
-import { loadConfig } from '../config/load.ts';
+import { NO_FLAGS, type GivenFlags } from '../config/given-flags.ts';
+import { configFromFlags, loadConfig } from '../config/load.ts';
 import { PointsmanError } from '../model/errors.ts';
 import type { Cidr } from '../model/ip.ts';
 import { planCleanup } from './cleanup-plan.ts';
@@ -34,6 +35,8 @@ export interface CleanupOptions {
   readonly owners: readonly Owner[];
   /** kube-proxy's configuration, whatever its mode, for ipvs.excludeCIDRs. */
   readonly configPath?: string | undefined;
+  /** Of the command line; --ipvs-exclude-cidrs counts where there is no configuration file. */
+  readonly flags?: GivenFlags | undefined;
   readonly isDryRun: boolean;
   /** Names the proxy that runs here and would put back what is removed, or null; not asked for a dry run. */
   readonly rival: () => Promise<RunningProxy | null>;
@@ -51,7 +54,7 @@ export async function cleanUpNode(options: CleanupOptions): Promise<CleanupRepor
       'MISSING_PRIVILEGE',
       'only root can see and remove what a proxy left; run it as root',
     );
-  const excludeCIDRs = await excludedNetworks(options.configPath);
+  const excludeCIDRs = await excludedNetworks(options.configPath, options.flags);
   const rival = options.isDryRun ? null : await options.rival();
   if (rival !== null) {
     const remedy = ['stop it first', options.rivalRemedy].filter((each) => each !== '').join(', or ');
@@ -65,7 +68,11 @@ export async function cleanUpNode(options: CleanupOptions): Promise<CleanupRepor
   }
 }
 
-async function excludedNetworks(path: string | undefined): Promise<readonly Cidr[]> {
-  if (path === undefined) return [];
-  return (await loadConfig(path, { acceptsAnyMode: true })).config.ipvs.excludeCIDRs;
+async function excludedNetworks(
+  path: string | undefined,
+  flags: GivenFlags = NO_FLAGS,
+): Promise<readonly Cidr[]> {
+  const options = { flags, acceptsAnyMode: true };
+  const { config } = path === undefined ? configFromFlags(flags, options) : await loadConfig(path, options);
+  return config.ipvs.excludeCIDRs;
 }
