@@ -5,6 +5,7 @@ import { IpvsBackend } from '../src/backends/ipvs/backend.ts';
 import type { IpvsKernelPort } from '../src/backends/ipvs/port.ts';
 import { Agent } from '../src/daemon/agent.ts';
 import { openLog } from '../src/daemon/log.ts';
+import type { SyncObserver } from '../src/daemon/sync-observer.ts';
 import type { ClusterEvent } from '../src/model/objects.ts';
 import type { NodeOptions } from '../src/plan/plan.ts';
 
@@ -27,15 +28,20 @@ export function startAgent(
   port: IpvsKernelPort,
   node: NodeOptions,
   events: readonly ClusterEvent[],
+  observers: readonly SyncObserver[] = [],
 ): StartedAgent {
-  const made = makeAgent(port, node);
+  const made = makeAgent(port, node, observers);
   made.agent.onEvents(events);
   made.agent.setComplete();
   return made;
 }
 
 /** An agent that knows nothing yet. */
-export function makeAgent(port: IpvsKernelPort, node: NodeOptions): StartedAgent {
+export function makeAgent(
+  port: IpvsKernelPort,
+  node: NodeOptions,
+  observers: readonly SyncObserver[] = [],
+): StartedAgent {
   const log: string[] = [];
   const dirty = { count: 0 };
   const applied: PlanChange[] = [];
@@ -59,6 +65,7 @@ export function makeAgent(port: IpvsKernelPort, node: NodeOptions): StartedAgent
     pace: () => Promise.resolve(),
     onDirty: () => void dirty.count++,
     onApplied: (change) => applied.push(change),
+    observers,
   });
   return { agent, backend, log, dirty, applied, clock };
 }

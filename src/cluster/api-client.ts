@@ -15,6 +15,8 @@ import { connectionError, timeoutError, TlsError } from './api-connection-errors
 import { ConnectionPool, whereIs, type Lease } from './api-connection.ts';
 import { ApiStatusError, parseRetryAfter } from './api-client-status.ts';
 import type { ApiAnswer, ApiRequest, ApiTransport } from './api-client-transport.ts';
+import { Exchange } from './api-exchange.ts';
+import type { ApiObserver } from './api-observer.ts';
 import { REAL_TIMERS, type ApiTimers } from './api-timers.ts';
 
 export interface ApiClientOptions {
@@ -22,6 +24,8 @@ export interface ApiClientOptions {
   /** For the header User-Agent: 'pointsman/1.2.3'. */
   readonly userAgent: string;
   readonly timers?: ApiTimers;
+  /** Hears of each request whose credentials could be had. */
+  readonly observer?: ApiObserver;
 }
 
 /** A server ends what it cannot answer after 60 seconds by itself. */
@@ -37,9 +41,11 @@ export class ApiClient implements ApiTransport {
   private readonly credentials: CredentialSource;
   private readonly userAgent: string;
   private readonly timers: ApiTimers;
+  private readonly observer: ApiObserver | undefined;
   private readonly pool: ConnectionPool;
 
-  constructor({ credentials, userAgent, timers = REAL_TIMERS }: ApiClientOptions) {
+  constructor({ credentials, userAgent, timers = REAL_TIMERS, observer }: ApiClientOptions) {
+    this.observer = observer;
     this.credentials = credentials;
     this.userAgent = userAgent;
     this.timers = timers;
@@ -51,14 +57,21 @@ export class ApiClient implements ApiTransport {
     const access = await this.credentials.access(signal);
     signal.throwIfAborted();
     const lease = this.pool.lease(access);
+    const exchange = this.beginExchange(request, access);
     try {
-      const answer = await this.send(request, access, lease, signal);
-      return await this.accept(answer, request, access, signal);
+      const answer = await this.send(request, access, lease, signal, exchange);
+      exchange.answered(answer.statusCode ?? 0);
+      return await this.accept(answer, request, access, signal, exchange);
     } catch (error) {
       if (error instanceof TlsError || (error instanceof ApiStatusError && error.status === 401))
         this.credentials.reject(access);
+      exchange.failed();
       throw error;
     }
+  }
+
+  private beginExchange(request: ApiRequest, { server }: ApiAccess): Exchange {
+    return new Exchange(request, server.host, () => this.timers.now(), this.observer);
   }
 
   /** Cuts all requests. */
@@ -72,11 +85,13 @@ export class ApiClient implements ApiTransport {
     access: ApiAccess,
     lease: Lease,
     signal: AbortSignal,
+    exchange: Exchange,
   ): Promise<IncomingMessage> {
     const where = whereIs(access);
     return new Promise((resolve, reject) => {
       let outgoing: ClientRequest;
       const body = request.body === undefined ? null : JSON.stringify(request.body);
+      exchange.requestBytes = body === null ? 0 : Buffer.byteLength(body);
       try {
         outgoing = httpRequest({
           agent: lease.agent,
@@ -148,12 +163,15 @@ export class ApiClient implements ApiTransport {
     request: ApiRequest,
     access: ApiAccess,
     signal: AbortSignal,
+    exchange: Exchange,
   ): Promise<ApiAnswer> {
     const status = answer.statusCode ?? 0;
     const what = `${request.method ?? 'GET'} ${request.path} of ${whereIs(access)}`;
     const stream = uncompressed(answer);
+    // After its last piece was taken, or once nobody wants more.
+    stream.once('close', () => exchange.end());
     if (status < 200 || status >= 300) {
-      const body = await this.readRefusal(answer, stream, signal);
+      const body = await this.readRefusal(answer, stream, signal, exchange);
       const secret = access.authorization?.replace(/^\S+\s+/, '') ?? '';
       const retryAfterMs = parseRetryAfter(answer.headers['retry-after']);
       throw new ApiStatusError(what, status, body, { retryAfterMs, secret });
@@ -164,7 +182,7 @@ export class ApiClient implements ApiTransport {
       const message = `${what} was not answered with JSON; is that an API server, or a page of something in between?`;
       throw new PointsmanError('API_PROTOCOL', message, { status });
     }
-    return bodyOf(answer, stream, whereIs(access), signal);
+    return bodyOf(answer, stream, whereIs(access), signal, exchange);
   }
 
   /** The Status of a refusal; undefined when it is none. Never rejects but for `signal`. */
@@ -172,6 +190,7 @@ export class ApiClient implements ApiTransport {
     answer: IncomingMessage,
     stream: Readable,
     signal: AbortSignal,
+    exchange: Exchange,
   ): Promise<unknown> {
     const stop = (): void => void answer.destroy();
     const timer = this.timers.set(stop, REFUSAL_TIMEOUT_MS);
@@ -182,6 +201,7 @@ export class ApiClient implements ApiTransport {
       for await (const chunk of stream as AsyncIterable<Buffer>) {
         parts.push(chunk);
         bytes += chunk.length;
+        exchange.responseBytes = bytes;
         if (bytes > MAX_REFUSAL_BYTES) break;
       }
       return JSON.parse(Buffer.concat(parts).toString('utf8'));
@@ -196,14 +216,20 @@ export class ApiClient implements ApiTransport {
 }
 
 /** The body. Aborted, it ends whether somebody reads it or not. */
-function bodyOf(answer: IncomingMessage, stream: Readable, where: string, signal: AbortSignal): ApiAnswer {
+function bodyOf(
+  answer: IncomingMessage,
+  stream: Readable,
+  where: string,
+  signal: AbortSignal,
+  exchange: Exchange,
+): ApiAnswer {
   const stop = (): void => void answer.destroy();
   signal.addEventListener('abort', stop, { once: true });
   answer.once('close', () => signal.removeEventListener('abort', stop));
   // Without a reader its failure must not end the process; the reader hears of it all the same.
   stream.on('error', () => {});
   if (signal.aborted) stop();
-  return readBody(answer, stream, where, signal);
+  return readBody(answer, stream, where, signal, exchange);
 }
 
 async function* readBody(
@@ -211,9 +237,13 @@ async function* readBody(
   stream: Readable,
   where: string,
   signal: AbortSignal,
+  exchange: Exchange,
 ): AsyncGenerator<Uint8Array> {
   try {
-    for await (const chunk of stream as AsyncIterable<Buffer>) yield chunk;
+    for await (const chunk of stream as AsyncIterable<Buffer>) {
+      exchange.responseBytes += chunk.length;
+      yield chunk;
+    }
     // A destroyed answer may seem to end.
     signal.throwIfAborted();
   } catch (error) {

@@ -6,6 +6,7 @@ import type { ClusterEvent, ClusterObject } from '../model/objects.ts';
 import type { CredentialSource } from './api-access.ts';
 import { ApiClient } from './api-client.ts';
 import type { ApiTransport } from './api-client-transport.ts';
+import type { ApiObserver } from './api-observer.ts';
 import { ENDPOINT_SLICES, nodeNamed, SERVICES, type ApiKind } from './api-kinds.ts';
 import { REAL_TIMERS, type ApiTimers } from './api-timers.ts';
 import { rateLimited, TokenBucket } from './rate-limit.ts';
@@ -39,6 +40,8 @@ export interface ApiSourceOptions {
   readonly random?: () => number;
   /** In place of HTTP with `credentials`; its requests are limited all the same. */
   readonly transport?: ApiTransport;
+  /** Hears of each request. */
+  readonly observer?: ApiObserver;
 }
 
 /** By kind. */
@@ -61,7 +64,12 @@ export class ApiSource {
     this.timers = options.timers ?? REAL_TIMERS;
     this.client = options.transport === undefined ? new ApiClient({ ...options, timers: this.timers }) : null;
     const bucket = new TokenBucket(options.qps, options.burst, this.timers);
-    const transport = rateLimited(options.transport ?? (this.client as ApiClient), bucket);
+    const { observer } = options;
+    const transport = rateLimited(
+      options.transport ?? (this.client as ApiClient),
+      bucket,
+      observer === undefined ? undefined : (...turn) => observer.onTurn(...turn),
+    );
     const reflect = (kind: ApiKind): Reflector =>
       new Reflector({
         kind,

@@ -3,6 +3,7 @@
 
 import { PointsmanError } from '../model/errors.ts';
 import type { ApiTransport } from './api-client-transport.ts';
+import type { ApiObserver } from './api-observer.ts';
 import type { ApiTimers } from './api-timers.ts';
 
 /** clientConnection.qps and .burst when they are 0 (client-go rest.DefaultQPS and DefaultBurst). */
@@ -32,6 +33,11 @@ export class TokenBucket {
     this.timers = timers;
     this.tokens = this.burst;
     this.filledAtMs = timers.now();
+  }
+
+  /** Its clock. */
+  now(): number {
+    return this.timers.now();
   }
 
   /** Resolves when a request may go. Rejects with the signal's reason when it is aborted first; its turn then goes to the next. */
@@ -95,11 +101,17 @@ export class TokenBucket {
   }
 }
 
-/** A transport whose requests, watches too, each take a token. */
-export function rateLimited(transport: ApiTransport, bucket: TokenBucket): ApiTransport {
+/** A transport whose requests, watches too, each take a token; `onTurn` hears how long each waited for it. */
+export function rateLimited(
+  transport: ApiTransport,
+  bucket: TokenBucket,
+  onTurn: ApiObserver['onTurn'] = () => {},
+): ApiTransport {
   return {
     open: async (request, signal) => {
+      const askedAtMs = bucket.now();
       await bucket.take(signal);
+      onTurn(request, bucket.now() - askedAtMs);
       return transport.open(request, signal);
     },
   };

@@ -12,6 +12,7 @@ import type { NodeOptions, ServicePlan } from '../plan/plan.ts';
 import { Planner } from '../plan/planner.ts';
 import { formatElapsed, LINES } from './log-lines.ts';
 import type { Log } from './log.ts';
+import type { SyncObserver } from './sync-observer.ts';
 
 export interface AgentOptions {
   readonly backend: Backend;
@@ -23,6 +24,8 @@ export interface AgentOptions {
   readonly onDirty: () => void;
   /** Hears of each step of the plan that the backend has taken in, also where it reported failures of single objects. */
   readonly onApplied?: (change: PlanChange) => void;
+  /** Hear what the agent does, each time in this order. */
+  readonly observers?: readonly SyncObserver[];
 }
 
 /** What the last syncs did, for status and health. */
@@ -39,6 +42,7 @@ export interface SyncStatus {
 
 /** The clock is asked this often, not at each Service. */
 const SERVICES_PER_PACE = 16;
+const NOBODY: readonly SyncObserver[] = Object.freeze([]);
 
 export class Agent {
   readonly snapshot = new Snapshot();
@@ -66,14 +70,18 @@ export class Agent {
 
   /** Takes events in; a sync is asked for only after `setComplete`, and not while `more` of the same difference follows. */
   onEvents(events: readonly ClusterEvent[], more = false): void {
-    for (const event of events) for (const key of this.snapshot.apply(event).services) this.dirty.add(key);
-    if (this.isReady && !more && this.dirty.size > 0) this.options.onDirty();
+    for (const event of events) {
+      const { services } = this.snapshot.apply(event);
+      for (const key of services) this.dirty.add(key);
+      for (const observer of this.observers) observer.onEvent?.(event, services);
+    }
+    if (this.isReady && !more && this.dirty.size > 0) this.requestSync();
   }
 
   /** The first complete list of all kinds was delivered: only from here on is anything written to the kernel. */
   setComplete(): void {
     this.isReady = true;
-    this.options.onDirty();
+    this.requestSync();
   }
 
   /** New settings or facts of the node; a sync is asked for when they matter. */
@@ -82,13 +90,22 @@ export class Agent {
     // The planner gets it at the next sync: one that runs is not to see two nodes.
     this.node = node;
     this.isNodeDirty = true;
-    if (this.isReady) this.options.onDirty();
+    if (this.isReady) this.requestSync();
   }
 
   /** Settings of the backend changed: a sync is asked for although no plan did. */
   setSettingsChanged(): void {
     this.isSettingsDirty = true;
-    if (this.isReady) this.options.onDirty();
+    if (this.isReady) this.requestSync();
+  }
+
+  private requestSync(): void {
+    for (const observer of this.observers) observer.onQueued?.();
+    this.options.onDirty();
+  }
+
+  private get observers(): readonly SyncObserver[] {
+    return this.options.observers ?? NOBODY;
   }
 
   get nodeOptions(): NodeOptions {
@@ -116,21 +133,28 @@ export class Agent {
   /** Brings the kernel up to date with everything known now. Never rejects for what the kernel refuses. */
   async sync(reason: 'request' | 'retry'): Promise<{ needsRetry: boolean }> {
     if (!this.isReady) return { needsRetry: false };
+    for (const observer of this.observers) observer.onStarted?.();
     try {
       const report = await this.applyChanges(reason);
-      // What failed before is still to be tried again.
-      if (report === null) return { needsRetry: this.lastReport !== null && hasFailures(this.lastReport) };
-      this.syncs++;
-      this.lastReport = report;
-      this.lastError = '';
-      this.logReport(report);
-      return { needsRetry: hasFailures(report) };
+      if (report !== null) {
+        this.syncs++;
+        this.lastReport = report;
+        this.lastError = '';
+        this.logReport(report);
+      }
+      // Where there was nothing to do, what failed before is still to be tried again.
+      const failed = this.lastReport?.failed ?? [];
+      const needsRetry = this.lastReport !== null && hasFailures(this.lastReport);
+      const outcome = { hadWork: report !== null, failed, isClean: !needsRetry };
+      for (const observer of this.observers) observer.onSynced?.(outcome);
+      return { needsRetry };
     } catch (error) {
       this.lastError = errorLine(error);
       this.options.log.error('Sync failed; it is tried again', { err: this.lastError });
       // What the backend did not take in is handed over again as a whole: a complete list also says what is gone.
       this.isNodeDirty = true;
       this.isComplete = false;
+      for (const observer of this.observers) observer.onFailed?.();
       return { needsRetry: true };
     }
   }
@@ -139,6 +163,8 @@ export class Agent {
   noteReport({ failed, leftovers, nodeFailures }: ApplyReport): boolean {
     if (this.lastReport === null) return false;
     this.lastReport = { ...this.lastReport, failed, leftovers, nodeFailures };
+    // After a sync that was given up, only the next one knows what is in the kernel.
+    if (this.lastError === '') for (const observer of this.observers) observer.onMended?.(failed);
     return hasFailures(this.lastReport);
   }
 
@@ -174,6 +200,7 @@ export class Agent {
   private async compileChanges(): Promise<ReadonlyMap<ServiceKey, ServicePlan | null>> {
     const keys = new Set(this.dirty);
     this.dirty.clear();
+    for (const observer of this.observers) observer.onTaken?.();
     // A plan that stays the same can still mean something else in the kernel when facts of the node changed.
     const isAddressesOnly = this.isComplete && sameButAddresses(this.node, this.planner.node);
     const isWhole = !this.isComplete || (this.isNodeDirty && !isAddressesOnly);
@@ -198,6 +225,7 @@ export class Agent {
     }
     if (isWhole) for (const plan of this.planner.values()) services.set(plan.key, plan);
     for (const key of concerned) services.set(key, this.planner.get(key) ?? null);
+    for (const observer of this.observers) observer.onPlanned?.(services);
     return services;
   }
 

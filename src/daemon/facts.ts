@@ -1,6 +1,7 @@
 // The facts of a running agent: its source, whichever it is, the recording of what it tells, and how both fare, for status and log.
 
 import { ApiFacts } from '../cluster/api-facts.ts';
+import type { ApiObserver } from '../cluster/api-observer.ts';
 import type { ApiSourceStatus } from '../cluster/api-source.ts';
 import type { CredentialSource } from '../cluster/api-access.ts';
 import type { FactListener, FactSource } from '../cluster/fact-source.ts';
@@ -35,6 +36,8 @@ export interface FactsOptions {
   readonly log: Log;
   readonly timers: Timers;
   readonly onFacts: FactListener;
+  /** Hears of each request to an API server. */
+  readonly apiObserver?: ApiObserver;
 }
 
 /** See above. */
@@ -126,10 +129,11 @@ export class Facts {
   }
 
   private openApi(credentials: CredentialSource): ApiFacts {
-    const { config, nodeName, log, timers } = this.options;
+    const { config, nodeName, log, timers, apiObserver } = this.options;
     const { qps, burst } = config.clientConnection;
     return new ApiFacts({
       ...{ credentials, nodeName, qps, burst, timers, userAgent: `pointsman/${VERSION}` },
+      ...(apiObserver === undefined ? {} : { observer: apiObserver }),
       onFacts: (...facts) => this.tell(...facts),
       onTrouble: (trouble) => {
         if (trouble === '') log.info('The API server answers; its objects are followed');

@@ -13,6 +13,8 @@ export interface FlowsParts {
   readonly beside: SyncLoop['beside'];
   readonly log: Log;
   readonly timers: Timers;
+  /** Hears of each pass over the flows of a family. */
+  readonly onPass?: (pass: FlowPass) => void;
 }
 
 export class Flows {
@@ -22,7 +24,7 @@ export class Flows {
   private readonly loop: DueLoop;
 
   /** Opens conntrack. Throws KERNEL_REFUSED when the kernel has no netfilter over netlink. */
-  constructor({ beside, log, timers }: FlowsParts) {
+  constructor({ beside, log, timers, onPass }: FlowsParts) {
     this.keeper = new FlowKeeper({
       table: this.conntrack,
       now: () => timers.now(),
@@ -32,7 +34,10 @@ export class Flows {
     this.loop = new DueLoop({
       dueMs: () => this.keeper.dueMs,
       work: async () => {
-        for (const pass of await this.keeper.pass()) logPass(log, pass);
+        for (const pass of await this.keeper.pass()) {
+          logPass(log, pass);
+          onPass?.(pass);
+        }
       },
       pausePerWork: PAUSE_PER_WORK,
       beside: (work) =>

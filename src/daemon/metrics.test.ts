@@ -10,18 +10,13 @@ import type { FlowCounts } from '../backends/flow-keeper.ts';
 import type { FailedOperation } from '../backends/ipvs/failures.ts';
 import { REPAIR_KINDS } from '../backends/ipvs/repairs.ts';
 import type { ClusterEvent } from '../model/objects.ts';
-import {
-  agentMetrics,
-  MAX_FAILED_OBJECTS,
-  MAX_FAILED_PAIRS,
-  type MetricFamily,
-  type MetricSources,
-} from './metrics.ts';
+import { agentMetrics, MAX_FAILED_OBJECTS, MAX_FAILED_PAIRS, type MetricSources } from './metrics.ts';
+import type { ValueFamily } from './metric-families.ts';
 import type { ReflectorStatus } from '../cluster/reflector.ts';
 import type { FactsStatus } from './facts.ts';
 import { collectFacts, type AgentFacts } from './status.ts';
 
-const NO_COUNTS: KernelCounts = { writes: () => 0, failures: () => [] };
+const NO_COUNTS: KernelCounts = { writes: () => 0, failures: () => [], restoreFailures: () => 0 };
 const FACTS: AgentFacts = {
   node: 'node1',
   mode: 'ipvs',
@@ -63,7 +58,7 @@ const FOLLOWED: FactsStatus = {
   kinds: { Service: KIND, EndpointSlice: { ...KIND, objects: 8 }, Node: KIND },
 };
 
-function metrics(facts: Partial<AgentFacts> = {}, more: Partial<MetricSources> = {}): MetricFamily[] {
+function metrics(facts: Partial<AgentFacts> = {}, more: Partial<MetricSources> = {}): ValueFamily[] {
   return agentMetrics({
     facts: { ...FACTS, ...facts },
     verification: null,
@@ -75,7 +70,7 @@ function metrics(facts: Partial<AgentFacts> = {}, more: Partial<MetricSources> =
 }
 
 /** Lines of one family: "ENOMEM NEW_DEST 2", labels in the order of their names. */
-function samples(families: readonly MetricFamily[], name: string): string[] {
+function samples(families: readonly ValueFamily[], name: string): string[] {
   const family = families.find((each) => each.name === `pointsman_${name}`);
   if (family === undefined) throw new Error(`no metric ${name}`);
   return family.samples.map(({ labels, value }) =>
@@ -187,6 +182,7 @@ describe('the metrics of an agent', () => {
     const kernel: KernelCounts = {
       writes: (operation) => KERNEL_WRITES.indexOf(operation) + 1,
       failures: () => [{ operation: 'read', errno: 'KERNEL_TIMEOUT', count: 5 }],
+      restoreFailures: () => 0,
     };
     const families = metrics({}, { kernel });
     expect(samples(families, 'kernel_operations_total')).toEqual(
@@ -215,7 +211,7 @@ describe('the metrics of an agent', () => {
     kernel.faults.push({ matches: (write) => write.includes('10.244.1.5:8080'), errno: 'ENOMEM', times: 1 });
     const port = new CountedPort(kernel);
     const { agent, backend } = startAgent(port, { ...PLAIN_NODE, families: ['IPv4'] }, EVENTS);
-    const collect = (): MetricFamily[] =>
+    const collect = (): ValueFamily[] =>
       agentMetrics({
         facts: collectFacts(agent, backend),
         verification: null,
@@ -253,7 +249,11 @@ describe('the names of the metrics', () => {
         lastCycle: { durationMs: 1, workMs: 1 },
         lastError: '',
       },
-      kernel: { writes: () => 1, failures: () => [{ operation: 'read', errno: 'EIO', count: 1 }] },
+      kernel: {
+        writes: () => 1,
+        failures: () => [{ operation: 'read', errno: 'EIO', count: 1 }],
+        restoreFailures: () => 0,
+      },
       source: FOLLOWED,
       flows: { deleted: () => 1, failures: () => [{ errno: 'EPERM', count: 1 }] },
     },

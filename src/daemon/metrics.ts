@@ -1,32 +1,25 @@
 // What the agent counts, as metrics by the conventions of Prometheus. Pure: facts in, samples out; how they are written and served is not
 // known here. No label may hold the name of a Service, and every label has a bounded number of values. docs/metrics.md lists them all.
+// Those of kube-proxy are in proxy-metrics.ts, those that name Services in service-traffic.ts.
 
 import { KERNEL_WRITES, type KernelCounts } from '../backends/ipvs/counted-port.ts';
 import type { FlowCounts } from '../backends/flow-keeper.ts';
 import { DRAIN_ENDS } from '../backends/ipvs/drains.ts';
 import type { FailedOperation } from '../backends/ipvs/failures.ts';
 import { REPAIR_KINDS } from '../backends/ipvs/repairs.ts';
-import type { Family } from '../model/ip.ts';
 import type { ReflectorStatus } from '../cluster/reflector.ts';
 import type { FactsStatus } from './facts.ts';
+import {
+  counter as counterOf,
+  gauge as gaugeOf,
+  METRIC_FAMILIES,
+  type MetricSample,
+  type ValueFamily,
+} from './metric-families.ts';
 import type { AgentFacts } from './status.ts';
 import type { VerifyLoopStatus } from './verify-loop.ts';
 
-/** One value of a metric. Every set of labels occurs once in a family. */
-export interface MetricSample {
-  readonly labels: Readonly<Record<string, string>>;
-  readonly value: number;
-}
-
-/** A metric with all its samples; none when nothing is known yet. */
-export interface MetricFamily {
-  /** "pointsman_syncs_total": [a-z_]+, counters end in _total, times are in seconds. */
-  readonly name: string;
-  readonly type: 'counter' | 'gauge';
-  /** One sentence. */
-  readonly help: string;
-  readonly samples: readonly MetricSample[];
-}
+export type { MetricFamily } from './metric-families.ts';
 
 /** What metrics are made of. */
 export interface MetricSources {
@@ -38,9 +31,19 @@ export interface MetricSources {
   readonly flows: FlowCounts | null;
   /** null where nobody follows a source. */
   readonly source: FactsStatus | null;
+  /** Absent where nothing of the kind is done. */
+  readonly counts?: DaemonCounts;
 }
 
-const FAMILIES: readonly Family[] = ['IPv4', 'IPv6'];
+/** Plain numbers of what stands around the agent; absent where nothing of the kind is done. */
+export interface DaemonCounts {
+  /** Changes of the configuration file since the start. */
+  readonly configReloads?: { readonly ok: number; readonly refused: number };
+  /** Health-check ports of Services: open at present, and those that could not be opened and are tried again. */
+  readonly healthCheckListeners?: { readonly open: number; readonly failed: number };
+  /** Kubernetes Events since the start: written, and given up for want of room or of an API server. */
+  readonly events?: { readonly written: number; readonly dropped: number };
+}
 
 /** Objects that pointsman_failed_operation_info names; all are in the status. */
 export const MAX_FAILED_OBJECTS = 50;
@@ -48,7 +51,14 @@ export const MAX_FAILED_OBJECTS = 50;
 export const MAX_FAILED_PAIRS = 64;
 
 /** All metrics of an agent, in the order in which they are written. */
-export function agentMetrics({ facts, verification, kernel, flows, source }: MetricSources): MetricFamily[] {
+export function agentMetrics({
+  facts,
+  verification,
+  kernel,
+  flows,
+  source,
+  counts,
+}: MetricSources): ValueFamily[] {
   return [
     ...syncMetrics(facts),
     ...sourceMetrics(source),
@@ -62,10 +72,11 @@ export function agentMetrics({ facts, verification, kernel, flows, source }: Met
     ...drainMetrics(facts),
     ...verificationMetrics(verification),
     ...flowMetrics(flows),
+    ...daemonMetrics(counts ?? {}),
   ];
 }
 
-function syncMetrics(facts: AgentFacts): MetricFamily[] {
+function syncMetrics(facts: AgentFacts): ValueFamily[] {
   return [
     gauge('synced', '1 when everything known is programmed, else 0.', facts.isSynced ? 1 : 0),
     counter('syncs_total', 'Syncs that went through, with or without refused operations.', facts.syncs),
@@ -84,7 +95,7 @@ function syncMetrics(facts: AgentFacts): MetricFamily[] {
   ];
 }
 
-function sourceMetrics(source: FactsStatus | null): MetricFamily[] {
+function sourceMetrics(source: FactsStatus | null): ValueFamily[] {
   if (source === null) return [];
   const kinds = Object.entries(source.kinds ?? {});
   const each = (of: (status: ReflectorStatus) => number): MetricSample[] =>
@@ -119,7 +130,7 @@ function sourceMetrics(source: FactsStatus | null): MetricFamily[] {
   ];
 }
 
-function failureMetrics({ lastSync, leftovers, failedOperations }: AgentFacts): MetricFamily[] {
+function failureMetrics({ lastSync, leftovers, failedOperations }: AgentFacts): ValueFamily[] {
   const distinct = distinctFailures(failedOperations);
   return [
     gauge(
@@ -145,7 +156,7 @@ function failureMetrics({ lastSync, leftovers, failedOperations }: AgentFacts): 
   ];
 }
 
-function kernelMetrics(kernel: KernelCounts): MetricFamily[] {
+function kernelMetrics(kernel: KernelCounts): ValueFamily[] {
   return [
     counter(
       'kernel_operations_total',
@@ -162,7 +173,7 @@ function kernelMetrics(kernel: KernelCounts): MetricFamily[] {
   ];
 }
 
-function drainMetrics({ draining }: AgentFacts): MetricFamily[] {
+function drainMetrics({ draining }: AgentFacts): ValueFamily[] {
   return [
     gauge(
       'draining_servers',
@@ -177,7 +188,7 @@ function drainMetrics({ draining }: AgentFacts): MetricFamily[] {
   ];
 }
 
-function verificationMetrics(verification: VerifyLoopStatus | null): MetricFamily[] {
+function verificationMetrics(verification: VerifyLoopStatus | null): ValueFamily[] {
   const lastCycle = verification?.lastCycle;
   return [
     counter(
@@ -199,14 +210,14 @@ function verificationMetrics(verification: VerifyLoopStatus | null): MetricFamil
 }
 
 /** The first is kube-proxy's conntrack_reconciler_deleted_entries_total, with its label. */
-function flowMetrics(flows: FlowCounts | null): MetricFamily[] {
+function flowMetrics(flows: FlowCounts | null): ValueFamily[] {
   return [
     counter(
       'conntrack_entries_deleted_total',
       'Tracked UDP flows that were deleted because their server went, or because they were older than their Service.',
       flows === null
         ? []
-        : FAMILIES.map((family) => ({ labels: { ip_family: family }, value: flows.deleted(family) })),
+        : METRIC_FAMILIES.map((family) => ({ labels: { ip_family: family }, value: flows.deleted(family) })),
     ),
     counter(
       'conntrack_failures_total',
@@ -214,6 +225,36 @@ function flowMetrics(flows: FlowCounts | null): MetricFamily[] {
       (flows?.failures() ?? []).map(({ errno, count }) => ({ labels: { errno }, value: count })),
     ),
   ];
+}
+
+function daemonMetrics({ configReloads, healthCheckListeners, events }: DaemonCounts): ValueFamily[] {
+  return [
+    counter(
+      'config_reloads_total',
+      'Changes of the configuration file, by what became of them: ok, refused (the running one stays).',
+      byLabel('result', configReloads, ['ok', 'refused']),
+    ),
+    gauge(
+      'health_check_listeners',
+      'Health-check ports of Services, by state: open, failed (tried again).',
+      byLabel('state', healthCheckListeners, ['open', 'failed']),
+    ),
+    counter(
+      'events_total',
+      'Kubernetes Events, by what became of them: written, dropped.',
+      byLabel('result', events, ['written', 'dropped']),
+    ),
+  ];
+}
+
+function byLabel<Value extends string>(
+  label: string,
+  counts: Readonly<Record<Value, number>> | undefined,
+  values: readonly Value[],
+): MetricSample[] {
+  return counts === undefined
+    ? []
+    : values.map((value) => ({ labels: { [label]: value }, value: counts[value] }));
 }
 
 type Labels = Readonly<Record<'object' | 'operation' | 'errno', string>>;
@@ -251,14 +292,10 @@ function seconds(durationMs: number | undefined): number | readonly [] {
   return durationMs === undefined ? [] : durationMs / 1000;
 }
 
-function counter(name: string, help: string, value: number | readonly MetricSample[]): MetricFamily {
-  return { name: `pointsman_${name}`, type: 'counter', help, samples: samplesOf(value) };
+function counter(name: string, help: string, value: number | readonly MetricSample[]): ValueFamily {
+  return counterOf(`pointsman_${name}`, help, value);
 }
 
-function gauge(name: string, help: string, value: number | readonly MetricSample[]): MetricFamily {
-  return { name: `pointsman_${name}`, type: 'gauge', help, samples: samplesOf(value) };
-}
-
-function samplesOf(value: number | readonly MetricSample[]): readonly MetricSample[] {
-  return typeof value === 'number' ? [{ labels: {}, value }] : value;
+function gauge(name: string, help: string, value: number | readonly MetricSample[]): ValueFamily {
+  return gaugeOf(`pointsman_${name}`, help, value);
 }

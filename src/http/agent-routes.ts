@@ -1,6 +1,6 @@
 // What a running agent answers on its socket: paths and query parameters on this side, the daemon's values on the other.
 
-import type { MetricFamily } from '../daemon/metrics.ts';
+import type { MetricFamily } from '../daemon/metric-families.ts';
 import type { AgentStatus } from '../daemon/status.ts';
 import { PointsmanError } from '../model/errors.ts';
 import { parseServiceKey, type ServiceKey } from '../model/names.ts';
@@ -13,7 +13,7 @@ export interface AskedDaemon {
   drains(target: string): readonly DrainingServerStatus[];
   endDrains(target: string): Promise<readonly DrainingServerStatus[]>;
   status(only?: (key: ServiceKey) => boolean): Promise<AgentStatus>;
-  metrics(): readonly MetricFamily[];
+  metrics(): readonly MetricFamily[] | Promise<readonly MetricFamily[]>;
 }
 
 /**
@@ -35,7 +35,7 @@ export function agentRoutes(daemon: AskedDaemon): {
     '/status': async (query) => daemon.status(serviceFilter(query)),
     '/metrics': {
       contentType: PROMETHEUS_CONTENT_TYPE,
-      text: async () => formatMetrics(daemon.metrics()),
+      text: async () => formatMetrics(await daemon.metrics()),
     },
   };
 }

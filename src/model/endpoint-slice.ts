@@ -96,11 +96,16 @@ export function projectEndpointSlice(object: unknown, interner?: Interner): Proj
       family,
       ports: readPorts(object, problems, interner),
       endpoints: readEndpoints(object, family, problems, interner),
-      triggeredAtMs: readTimeMs(member(member(metadata, 'annotations'), ANNOTATION_TRIGGER_TIME)),
+      triggeredAtMs: readTriggerTimeMs(object),
       weight: readWeight(member(metadata, 'annotations'), problems),
     },
     problems: problems.list(),
   };
+}
+
+/** When the change happened that led to this version of an EndpointSlice, ms since the epoch; 0 = unknown. */
+export function readTriggerTimeMs(object: unknown): number {
+  return readTimeMs(member(member(member(object, 'metadata'), 'annotations'), ANNOTATION_TRIGGER_TIME));
 }
 
 /** "namespace/name" of an EndpointSlice; null when it has no valid name. */

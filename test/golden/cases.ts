@@ -48,11 +48,8 @@ const ROOT = import.meta.dirname;
 /** Steps of one case; a bound, so that a misspelt file name is found. */
 const MAX_STEPS = 20;
 
-/** All folders, sorted. */
-export const CASE_NAMES: readonly string[] = readdirSync(ROOT, { withFileTypes: true })
-  .filter((entry) => entry.isDirectory())
-  .map(({ name }) => name)
-  // Other folders hold what was recorded of a kube-proxy's other faces.
+/** All folders with an input, sorted; the others hold what was recorded of something else. */
+export const CASE_NAMES: readonly string[] = readdirSync(ROOT)
   .filter((name) => existsSync(join(ROOT, name, 'input.yaml')))
   .sort();
 

@@ -118,12 +118,24 @@ const events: readonly ClusterEvent[] = ['web', 'api'].flatMap((name, index) => 
 describe('a counted port', () => {
   it('has a case for every method below but applyIpvs', () => {
     const port = new CountedPort(new FakeIpvsKernel());
-    const own = new Set(['constructor', 'writes', 'failures', 'applyIpvs']);
+    const own = new Set(['constructor', 'writes', 'failures', 'restoreFailures', 'applyIpvs']);
     const internal = /^(attempt|attemptNow|writeOne|writeEach|countPassing|countFailure)$/;
     const methods = Object.getOwnPropertyNames(Object.getPrototypeOf(port)).filter(
       (name) => !own.has(name) && !internal.test(name),
     );
     expect(CALLS.map(([method]) => method).sort()).toEqual(methods.sort());
+  });
+
+  it('counts the restores that failed of each family apart', async () => {
+    const refused = new PointsmanError('TOOL_FAILED', 'iptables-restore: line 3 failed');
+    const port = new CountedPort(failingPort(refused));
+    for (const family of ['IPv6', 'IPv4', 'IPv6'] as const)
+      await expect(port.restoreRules(family, '*nat\nCOMMIT\n')).rejects.toBe(refused);
+    expect([port.restoreFailures('IPv4'), port.restoreFailures('IPv6')]).toEqual([1, 2]);
+    expect(port.failures()).toEqual([{ operation: 'rules_restore', errno: 'TOOL_FAILED', count: 3 }]);
+    const working = new CountedPort(new FakeIpvsKernel());
+    await working.restoreRules('IPv4', '*nat\nCOMMIT\n');
+    expect(working.restoreFailures('IPv4')).toBe(0);
   });
 
   it.each(CALLS)('answers %s as the port behind it, and counts what it writes', async (...row) => {

@@ -64,6 +64,8 @@ export interface KernelCounts {
   writes(operation: KernelWrite): number;
   /** Since the start, in the order of their first time. */
   failures(): readonly FailureCount[];
+  /** Since the start, how often iptables-restore failed for a family; each is in `failures` as well. */
+  restoreFailures(family: Family): number;
 }
 
 export class CountedPort implements IpvsKernelPort, KernelCounts {
@@ -76,6 +78,7 @@ export class CountedPort implements IpvsKernelPort, KernelCounts {
     string,
     { -readonly [K in keyof FailureCount]: FailureCount[K] }
   >();
+  private readonly failedRestores: Record<Family, number> = { IPv4: 0, IPv6: 0 };
 
   constructor(port: IpvsKernelPort) {
     this.port = port;
@@ -87,6 +90,10 @@ export class CountedPort implements IpvsKernelPort, KernelCounts {
 
   failures(): readonly FailureCount[] {
     return [...this.failureCounts.values()].map((each) => ({ ...each }));
+  }
+
+  restoreFailures(family: Family): number {
+    return this.failedRestores[family];
   }
 
   services(): Promise<readonly IpvsService[]> {
@@ -184,8 +191,13 @@ export class CountedPort implements IpvsKernelPort, KernelCounts {
     return this.writeEach('address_delete', addresses.length, () => this.port.unbind(addresses));
   }
 
-  restoreRules(family: Family, text: string): Promise<void> {
-    return this.writeOne('rules_restore', () => this.port.restoreRules(family, text));
+  async restoreRules(family: Family, text: string): Promise<void> {
+    try {
+      await this.writeOne('rules_restore', () => this.port.restoreRules(family, text));
+    } catch (error) {
+      this.failedRestores[family]++;
+      throw error;
+    }
   }
 
   writeSysctl(path: string, value: string): void {

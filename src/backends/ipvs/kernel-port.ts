@@ -8,7 +8,12 @@ import { openRulesFingerprint, type RulesFingerprint } from '../../kernel/iptabl
 import { formatRule, parseTables } from '../../kernel/iptables-text.ts';
 import { Iptables } from '../../kernel/iptables.ts';
 import { IpvsClient, type IpvsFailure, type IpvsOperation } from '../../kernel/ipvs.ts';
-import type { IpvsDestinationState, IpvsService, ServiceKey } from '../../kernel/ipvs-codec.ts';
+import type {
+  IpvsDestinationState,
+  IpvsService,
+  IpvsServiceState,
+  ServiceKey,
+} from '../../kernel/ipvs-codec.ts';
 import type { IpvsTimeouts } from '../../kernel/ipvs-daemon-codec.ts';
 import { RtnetlinkClient } from '../../kernel/rtnetlink.ts';
 import { readSysctl, writeSysctl } from '../../kernel/sysctl.ts';
@@ -103,6 +108,11 @@ export class KernelPort implements IpvsKernelPort {
 
   servicePieces(): AsyncGenerator<readonly IpvsService[]> {
     return this.ipvs.servicePieces();
+  }
+
+  /** As servicePieces, with the counters of each; on a socket of its own, so that it holds up nothing else. */
+  countedServicePieces(): AsyncGenerator<readonly IpvsServiceState[]> {
+    return this.ipvs.servicePieces(true);
   }
 
   service(key: ServiceKey): IpvsService | undefined {
