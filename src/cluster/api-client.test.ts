@@ -11,6 +11,7 @@ import { PointsmanError } from '../model/errors.ts';
 import type { ApiAccess, CredentialSource } from './api-access.ts';
 import { ApiStatusError } from './api-client-status.ts';
 import { ApiClient } from './api-client.ts';
+import type { ApiObserver } from './api-observer.ts';
 
 const SECRET = 'Bearer eyJhbGciOiJSUzI1NiJ9.very-secret.token';
 const FOREVER = new AbortController().signal;
@@ -47,9 +48,16 @@ class Credentials implements CredentialSource {
   }
 }
 
-function clientOf(current: ApiAccess): { client: ApiClient; credentials: Credentials } {
+function clientOf(
+  current: ApiAccess,
+  observer?: ApiObserver,
+): { client: ApiClient; credentials: Credentials } {
   const credentials = new Credentials(current);
-  const client = new ApiClient({ credentials, userAgent: 'pointsman/0.1.0' });
+  const client = new ApiClient({
+    credentials,
+    userAgent: 'pointsman/0.1.0',
+    ...(observer === undefined ? {} : { observer }),
+  });
   closeAfterwards(() => client.close());
   return { client, credentials };
 }
@@ -482,5 +490,79 @@ describe.skipIf(probeOpenssl() !== null)('TLS', () => {
     await expect(failure(clientOf(access(tls.replace('https:', 'http:'))).client)).resolves.toMatchObject({
       code: expect.stringMatching(/^API_/),
     });
+  });
+});
+
+describe('an observer', () => {
+  /** What was heard, in order: "201 10 2" for an answer and how large both bodies were. */
+  function listener(): { heard: string[]; observer: ApiObserver; over: () => Promise<void> } {
+    const heard: string[] = [];
+    const observer: ApiObserver = {
+      onTurn: () => heard.push('turn'),
+      onAnswer: ({ path }, host, status) => heard.push(`${path} ${host.replace(/\d+$/, 'PORT')} ${status}`),
+      onEnd: (_request, _host, { requestBytes, responseBytes, durationMs }) =>
+        heard.push(`${requestBytes} ${responseBytes} ${durationMs >= 0}`),
+    };
+    return { heard, observer, over: () => expect.poll(() => heard.length).toBe(2) };
+  }
+  const path = LIST.path;
+
+  test.each([
+    ['gzip', true],
+    ['plain', false],
+  ])('hears of a request, its answer and how large both were (%s)', async (_, isGzip) => {
+    const body = JSON.stringify({ items: Array.from({ length: 20_000 }, (__, index) => index) });
+    const server = await serve((_incoming, response) => {
+      response.statusCode = 201;
+      response.setHeader('content-type', 'application/json');
+      if (isGzip) response.setHeader('content-encoding', 'gzip').end(gzipSync(body));
+      else response.end(body);
+    });
+    const { heard, observer, over } = listener();
+    const { client } = clientOf(access(server), observer);
+    expect(await text(client, { ...LIST, method: 'POST', body: { name: 'ä' } } as typeof LIST)).toBe(body);
+    await over();
+    expect(heard).toEqual([`${path} 127.0.0.1:PORT 201`, `13 ${body.length} true`]);
+  });
+
+  test('hears of a refusal', async () => {
+    const server = await serve((_incoming, response) => {
+      response.writeHead(403, { 'content-type': 'application/json' }).end('{"reason":"Forbidden"}');
+    });
+    const { heard, observer, over } = listener();
+    await failure(clientOf(access(server), observer).client);
+    await over();
+    expect(heard).toEqual([`${path} 127.0.0.1:PORT 403`, '0 22 true']);
+  });
+
+  test('hears that no answer came', async () => {
+    const { heard, observer, over } = listener();
+    const port = await listen(createTcpServer((socket) => socket.destroy()));
+    await failure(clientOf(access(`http://127.0.0.1:${port}`), observer).client);
+    await over();
+    expect(heard).toEqual([`${path} 127.0.0.1:PORT null`, '0 0 true']);
+  });
+
+  test('hears of the end of an answer that nobody reads on, once', async () => {
+    const server = await serve((_incoming, response) => {
+      response.setHeader('content-type', 'application/json').write('{"items":[');
+    });
+    const { heard, observer, over } = listener();
+    const { client } = clientOf(access(server), observer);
+    for await (const chunk of await client.open(LIST, FOREVER)) {
+      expect(chunk.length).toBe(10);
+      break;
+    }
+    await over();
+    const controller = new AbortController();
+    await client.open(LIST, controller.signal);
+    controller.abort(new Error('enough'));
+    await expect.poll(() => heard.length).toBe(4);
+    expect(heard).toEqual([
+      `${path} 127.0.0.1:PORT 200`,
+      '0 10 true',
+      `${path} 127.0.0.1:PORT 200`,
+      '0 0 true',
+    ]);
   });
 });

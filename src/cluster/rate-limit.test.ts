@@ -4,7 +4,8 @@ import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { FakeTimers, settled } from '../../test/fake-timers.ts';
 import { hasCode } from '../model/errors.ts';
-import { TokenBucket } from './rate-limit.ts';
+import type { ApiRequest } from './api-client-transport.ts';
+import { rateLimited, TokenBucket } from './rate-limit.ts';
 
 const OPEN = new AbortController().signal;
 
@@ -72,6 +73,20 @@ describe('a bucket', () => {
     const bucket = new TokenBucket(1, 1, new FakeTimers());
     for (let each = 0; each <= 1000; each++) void bucket.take(OPEN);
     await expect(bucket.take(OPEN)).rejects.toSatisfy((error) => hasCode(error, 'LIMIT_EXCEEDED'));
+  });
+
+  test('says how long each request waited for its turn', async () => {
+    const timers = new FakeTimers();
+    const request: ApiRequest = { path: '/version', query: {}, acceptsGzip: false };
+    const waitedMs: number[] = [];
+    const answer = { open: () => Promise.resolve((async function* () {})()) };
+    const transport = rateLimited(answer, new TokenBucket(2, 1, timers), (told, ms) => {
+      expect(told).toBe(request);
+      waitedMs.push(ms);
+    });
+    for (let each = 0; each < 3; each++) void transport.open(request, OPEN);
+    await timers.advance(2000);
+    expect(waitedMs).toEqual([0, 500, 1000]);
   });
 
   test('never lets more pass in any time than its size and what came in meanwhile', async () => {

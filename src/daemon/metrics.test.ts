@@ -4,6 +4,7 @@ import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import { FakeIpvsKernel } from '../../test/fake-ipvs-kernel.ts';
 import { startAgent } from '../../test/in-memory-agent.ts';
+import { makeCollector } from '../../test/metrics-world.ts';
 import { PLAIN_NODE } from '../../test/nodes.ts';
 import { CountedPort, KERNEL_WRITES, type KernelCounts } from '../backends/ipvs/counted-port.ts';
 import type { FlowCounts } from '../backends/flow-keeper.ts';
@@ -191,6 +192,20 @@ describe('the metrics of an agent', () => {
     expect(samples(families, 'kernel_failures_total')).toEqual(['KERNEL_TIMEOUT read 5']);
   });
 
+  it('have the plain numbers of what stands around the agent, where there are any', () => {
+    const counts = {
+      configReloads: { ok: 2, refused: 1 },
+      healthCheckListeners: { open: 3, failed: 1 },
+      events: { written: 4, dropped: 5 },
+    };
+    const families = metrics({}, { counts });
+    expect(samples(families, 'config_reloads_total')).toEqual(['ok 2', 'refused 1']);
+    expect(samples(families, 'health_check_listeners')).toEqual(['open 3', 'failed 1']);
+    expect(samples(families, 'events_total')).toEqual(['written 4', 'dropped 5']);
+    for (const name of ['config_reloads_total', 'health_check_listeners', 'events_total'])
+      expect(samples(metrics(), name), name).toEqual([]);
+  });
+
   it('have nothing of flows where nobody looks after them', () => {
     expect(samples(metrics(), 'conntrack_entries_deleted_total')).toEqual([]);
     expect(samples(metrics(), 'conntrack_failures_total')).toEqual([]);
@@ -238,26 +253,9 @@ describe('the metrics of an agent', () => {
   });
 });
 
-describe('the names of the metrics', () => {
-  const families = metrics(
-    { failedOperations: [failed('TCP 10.96.0.1:80')] },
-    {
-      verification: {
-        cycles: 1,
-        slice: 0,
-        slices: 1,
-        lastCycle: { durationMs: 1, workMs: 1 },
-        lastError: '',
-      },
-      kernel: {
-        writes: () => 1,
-        failures: () => [{ operation: 'read', errno: 'EIO', count: 1 }],
-        restoreFailures: () => 0,
-      },
-      source: FOLLOWED,
-      flows: { deleted: () => 1, failures: () => [{ errno: 'EPERM', count: 1 }] },
-    },
-  );
+describe('the names of the metrics', async () => {
+  const all = await (await makeCollector()).collect();
+  const families = all.filter(({ name }) => name.startsWith('pointsman_'));
 
   it('keep to the conventions: counters, and only they, end in _total; each is there once', () => {
     for (const { name, type, help } of families) {

@@ -9,28 +9,45 @@ const USER_HZ = 100;
 
 /** What the kernel says of this process. */
 export interface ProcessFacts {
-  /** The lines of /proc/self/stat, /proc/self/limits and /proc/stat. */
+  /** The lines of /proc/self/stat, /proc/self/limits and /proc/stat; '' where they cannot be read. */
   readonly stat: string;
   readonly limits: string;
   readonly systemStat: string;
-  readonly openFds: number;
+  /** null where it cannot be told, as when no further one can be opened. */
+  readonly openFds: number | null;
   /** User and system time of all threads. */
   readonly cpuSeconds: number;
   readonly residentBytes: number;
 }
 
-/** Reads them; some dozens of microseconds. */
+/** Reads them; some dozens of microseconds. Never throws: what cannot be read must not hide all other metrics. */
 export function readProcessFacts(): ProcessFacts {
   const { user, system } = process.cpuUsage();
   return {
-    stat: readFileSync('/proc/self/stat', 'utf8'),
-    limits: readFileSync('/proc/self/limits', 'utf8'),
-    systemStat: readFileSync('/proc/stat', 'utf8'),
-    // Without the one that reads the folder.
-    openFds: readdirSync('/proc/self/fd').length - 1,
+    stat: textOf('/proc/self/stat'),
+    limits: textOf('/proc/self/limits'),
+    systemStat: textOf('/proc/stat'),
+    openFds: countFds(),
     cpuSeconds: (user + system) / 1e6,
     residentBytes: process.memoryUsage.rss(),
   };
+}
+
+function textOf(path: string): string {
+  try {
+    return readFileSync(path, 'utf8');
+  } catch {
+    return '';
+  }
+}
+
+function countFds(): number | null {
+  try {
+    // Without the one that reads the folder.
+    return readdirSync('/proc/self/fd').length - 1;
+  } catch {
+    return null;
+  }
 }
 
 /** The metrics, sorted by name; what the kernel does not say has no sample. */
@@ -50,7 +67,7 @@ export function processMetrics(facts: ProcessFacts): MetricFamily[] {
       'Maximum number of open file descriptors.',
       limitOf(facts.limits, 'Max open files'),
     ),
-    gauge('process_open_fds', 'Number of open file descriptors.', facts.openFds),
+    gauge('process_open_fds', 'Number of open file descriptors.', facts.openFds ?? []),
     gauge('process_resident_memory_bytes', 'Resident memory size in bytes.', facts.residentBytes),
     gauge(
       'process_start_time_seconds',

@@ -47,7 +47,7 @@ export class ServiceTraffic {
     this.parts = parts;
   }
 
-  /** The metrics, after a reading if one is due; without samples where nothing is asked for or nothing is counted. Never rejects. */
+  /** The metrics, after a reading if one is due; without samples where nothing is asked for or nothing is counted. */
   async collect(): Promise<MetricFamily[]> {
     const { settings, hasCounters } = this.parts;
     if (!settings().isOn || !hasCounters()) {

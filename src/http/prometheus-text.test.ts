@@ -2,42 +2,91 @@
 
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import type { MetricFamily, MetricSample } from '../daemon/metrics.ts';
+import type {
+  HistogramFamily,
+  HistogramSample,
+  MetricFamily,
+  MetricSample,
+  ValueFamily,
+} from '../daemon/metric-families.ts';
 import { formatMetrics, PROMETHEUS_CONTENT_TYPE } from './prometheus-text.ts';
 
-const family = (samples: readonly MetricSample[], help = 'Help.'): MetricFamily => ({
+const family = (samples: readonly MetricSample[], help = 'Help.'): ValueFamily => ({
   name: 'pointsman_things',
   type: 'gauge',
   help,
   samples,
 });
 
+/** One line of a sample, with what stands behind the name of its family. */
+interface Line extends MetricSample {
+  readonly suffix: string;
+}
+
+/** A family as its lines say it. */
+interface ReadFamily {
+  readonly name: string;
+  readonly help: string;
+  type: string;
+  readonly lines: Line[];
+}
+
 /** Reads the text character by character; throws where it is not of the format. */
 function parse(text: string): MetricFamily[] {
-  const families: MetricFamily[] = [];
+  const families: ReadFamily[] = [];
   if (text !== '' && !text.endsWith('\n')) throw new Error('the last line has no end');
-  let current: { name: string; type: 'gauge' | 'counter'; help: string; samples: MetricSample[] } | null =
-    null;
+  let current: ReadFamily | null = null;
   for (const line of text.split('\n').slice(0, -1)) {
     const comment = /^# (HELP|TYPE) (\S+) ([\s\S]*)$/.exec(line);
     if (comment?.[1] === 'HELP') {
-      current = {
-        name: comment[2] ?? '',
-        type: 'gauge',
-        help: unescape(comment[3] ?? '', false),
-        samples: [],
-      };
+      current = { name: comment[2] ?? '', type: '', help: unescape(comment[3] ?? '', false), lines: [] };
       families.push(current);
     } else if (comment !== null) {
       if (current === null || current.name !== comment[2]) throw new Error(`TYPE without HELP: ${line}`);
-      if (comment[3] !== 'gauge' && comment[3] !== 'counter') throw new Error(`no type: ${line}`);
-      current.type = comment[3];
+      current.type = comment[3] ?? '';
     } else {
       if (current === null || !line.startsWith(current.name)) throw new Error(`out of place: ${line}`);
-      current.samples.push(parseSample(line.slice(current.name.length)));
+      const rest = line.slice(current.name.length);
+      const suffix = /^(_bucket|_sum|_count)?/.exec(rest)?.[0] ?? '';
+      current.lines.push({ suffix, ...parseSample(rest.slice(suffix.length)) });
     }
   }
-  return families;
+  return families.map(familyOf);
+}
+
+function familyOf({ name, type, help, lines }: ReadFamily): MetricFamily {
+  if (type === 'histogram') return { name, type, help, samples: histogramsOf(lines) };
+  if (type !== 'gauge' && type !== 'counter') throw new Error(`no type: ${type}`);
+  return {
+    name,
+    type,
+    help,
+    samples: lines.map(({ suffix, labels, value }) => {
+      if (suffix !== '') throw new Error(`${suffix} of a ${type}`);
+      return { labels, value };
+    }),
+  };
+}
+
+/** Buckets, then the sum, then the count of one histogram after the other. */
+function histogramsOf(lines: readonly Line[]): HistogramSample[] {
+  const samples: HistogramSample[] = [];
+  let [bounds, counts]: [number[], number[]] = [[], []];
+  for (const [index, { suffix, labels, value }] of lines.entries()) {
+    const { le = '', ...others } = labels;
+    if (suffix === '_bucket') {
+      bounds.push(Number(le.replace('Inf', 'Infinity')));
+      counts.push(value);
+    } else if (suffix === '_sum') {
+      if (bounds.pop() !== Number.POSITIVE_INFINITY) throw new Error('the last bucket does not hold all');
+      const count = counts.pop() ?? 0;
+      const last = lines[index + 1];
+      if (last?.suffix !== '_count' || last.value !== count) throw new Error('no count, or another one');
+      samples.push({ labels: others, bounds, counts, count, sum: value });
+      [bounds, counts] = [[], []];
+    }
+  }
+  return samples;
 }
 
 function parseSample(text: string): MetricSample {
@@ -103,6 +152,33 @@ pointsman_kernel_failures_total{operation="read",errno="EIO"} 1
 # TYPE pointsman_things gauge
 `);
     expect(PROMETHEUS_CONTENT_TYPE).toBe('text/plain; version=0.0.4; charset=utf-8');
+  });
+
+  it('has a line for each bucket of a histogram, the last for all values, and its sum and count', () => {
+    const histogram: HistogramFamily = {
+      name: 'kubeproxy_sync_seconds',
+      type: 'histogram',
+      help: 'Help.',
+      samples: [
+        { labels: { ip_family: 'IPv4' }, bounds: [0, 0.25, 16.384], counts: [0, 2, 3], count: 4, sum: 20.5 },
+        { labels: {}, bounds: [], counts: [], count: 0, sum: 0 },
+      ],
+    };
+    expect(formatMetrics([histogram])).toBe(`# HELP kubeproxy_sync_seconds Help.
+# TYPE kubeproxy_sync_seconds histogram
+kubeproxy_sync_seconds_bucket{ip_family="IPv4",le="0"} 0
+kubeproxy_sync_seconds_bucket{ip_family="IPv4",le="0.25"} 2
+kubeproxy_sync_seconds_bucket{ip_family="IPv4",le="16.384"} 3
+kubeproxy_sync_seconds_bucket{ip_family="IPv4",le="+Inf"} 4
+kubeproxy_sync_seconds_sum{ip_family="IPv4"} 20.5
+kubeproxy_sync_seconds_count{ip_family="IPv4"} 4
+kubeproxy_sync_seconds_bucket{le="+Inf"} 0
+kubeproxy_sync_seconds_sum 0
+kubeproxy_sync_seconds_count 0
+`);
+    const [sample] = histogram.samples;
+    const wrong = { ...histogram, samples: [{ ...sample, labels: { le: '1' } } as HistogramSample] };
+    expect(() => formatMetrics([wrong])).toThrow('the label le');
   });
 
   it('of no metrics is empty', () => {
@@ -178,13 +254,40 @@ pointsman_kernel_failures_total{operation="read",errno="EIO"} 1
       labels: fc.dictionary(name, hostile, { maxKeys: 4, noNullPrototype: true }),
       value: fc.double({ noNaN: true }).filter((value) => !Object.is(value, -0)),
     });
+    const finite = fc
+      .double({ noNaN: true, noDefaultInfinity: true })
+      .filter((value) => !Object.is(value, -0));
+    const histogram = fc
+      .record({
+        labels: fc.dictionary(
+          name.filter((text) => text !== 'le'),
+          hostile,
+          { maxKeys: 3, noNullPrototype: true },
+        ),
+        buckets: fc.uniqueArray(fc.tuple(finite, fc.nat()), { selector: ([bound]) => bound, maxLength: 6 }),
+        above: fc.nat(),
+        sum: finite,
+      })
+      .map(({ labels, buckets, above, sum }): HistogramSample => {
+        const sorted = [...buckets].sort(([a], [b]) => a - b);
+        let count = 0;
+        const counts = sorted.map(([, more]) => (count += more));
+        return { labels, bounds: sorted.map(([bound]) => bound), counts, count: count + above, sum };
+      });
+    const head = { name: name.map((text) => `pointsman_${text}`), help: hostile };
     const families = fc.array(
-      fc.record({
-        name: name.map((text) => `pointsman_${text}`),
-        type: fc.constantFrom('counter' as const, 'gauge' as const),
-        help: hostile,
-        samples: fc.array(sample, { maxLength: 4 }),
-      }),
+      fc.oneof(
+        fc.record({
+          ...head,
+          type: fc.constantFrom('counter' as const, 'gauge' as const),
+          samples: fc.array(sample, { maxLength: 4 }),
+        }),
+        fc.record({
+          ...head,
+          type: fc.constant('histogram' as const),
+          samples: fc.array(histogram, { maxLength: 3 }),
+        }),
+      ),
       { maxLength: 4 },
     );
     fc.assert(

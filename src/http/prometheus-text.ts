@@ -22,7 +22,7 @@ export function formatMetrics(families: readonly MetricFamily[]): string {
       for (const { labels, value } of family.samples)
         lines.push(`${name}${braced(formatLabels(labels))} ${formatValue(value)}`);
   }
-  return lines.map((line) => `${line}\n`).join('');
+  return lines.length === 0 ? '' : `${lines.join('\n')}\n`;
 }
 
 /** A line for each bucket, the last of which holds every value, and two for the sum and the count. */
@@ -47,12 +47,13 @@ function braced(labels: string): string {
 
 /** 'a="1",b="2"', '' for none. */
 function formatLabels(labels: MetricLabels): string {
-  const parts = Object.entries(labels).map(([name, value]) => {
+  let text = '';
+  for (const name in labels) {
     if (!/^[a-zA-Z_][a-zA-Z0-9_]*$/.test(name))
       throw new Error(`no name of a label: ${JSON.stringify(name)}`);
-    return `${name}="${escapeLabel(value)}"`;
-  });
-  return parts.join(',');
+    text += `${text === '' ? '' : ','}${name}="${escapeLabel(labels[name] ?? '')}"`;
+  }
+  return text;
 }
 
 /** As Go's ParseFloat reads it. */
@@ -67,5 +68,6 @@ function escapeHelp(text: string): string {
 }
 
 function escapeLabel(text: string): string {
-  return escapeHelp(text).replaceAll('"', String.raw`\"`);
+  // Nearly all are plain, and there may be tens of thousands.
+  return /[\\\n"]/.test(text) ? escapeHelp(text).replaceAll('"', String.raw`\"`) : text;
 }

@@ -1,6 +1,7 @@
 // Cases of the care for UDP flows as the daemon wires it, on this machine's conntrack, run by runInNamespace in a fresh network namespace.
 
 import { execFileSync } from 'node:child_process';
+import type { FlowPass } from '../../src/backends/flow-keeper.ts';
 import { Flows } from '../../src/daemon/flows.ts';
 import type { Log } from '../../src/daemon/log.ts';
 import { SyncLoop } from '../../src/daemon/sync-loop.ts';
@@ -47,7 +48,9 @@ bash -c 'for to in 127.0.0.1/5001 127.0.0.2/5001 127.0.0.2/5002 ::1/5001 ::1/500
     (error) => write(String(error)),
     { minIntervalMs: 0, retryInitialMs: 1000, retryMaxMs: 1000, timers },
   );
-  flows = new Flows({ beside: (task) => syncLoop.beside(task), log, timers });
+  const passes: string[] = [];
+  const onPass = ({ family, deleted }: FlowPass): unknown => passes.push(`${family} ${deleted}`);
+  flows = new Flows({ beside: (task) => syncLoop.beside(task), log, timers, onPass });
   const before = await left();
   syncLoop.request();
   await syncLoop.idle();
@@ -63,6 +66,7 @@ bash -c 'for to in 127.0.0.1/5001 127.0.0.2/5001 127.0.0.2/5002 ::1/5001 ::1/500
     deleted,
     failures: keeper.failures(),
     lines,
+    passes,
     isWaiting,
     timersLeft: timers.delaysMs.length,
   };
