@@ -2,6 +2,7 @@
 // was answered and refused, and traffic of Services. For tests of what is written, and of what others read of it.
 
 import { CountedPort } from '../src/backends/ipvs/counted-port.ts';
+import type { ReflectorStatus } from '../src/cluster/reflector.ts';
 import { MetricsCollector } from '../src/daemon/metrics-collector.ts';
 import type { MetricSources } from '../src/daemon/metrics.ts';
 import { ServiceTraffic } from '../src/daemon/service-traffic.ts';
@@ -16,11 +17,11 @@ import { makeAgent } from './in-memory-agent.ts';
 const FAMILIES: readonly Family[] = ['IPv4', 'IPv6'];
 const START_MS = Date.parse('2026-11-30T12:00:00Z');
 
-/** Everything about one kind of object but how many there are. */
-const KIND = {
+/** How the reading of each kind of object fares. */
+const KIND: ReflectorStatus = {
   ...{ state: 'watching', sinceMs: 0, resourceVersion: '1', isComplete: true, lastError: '', watches: 1 },
   ...{ skipped: 0, lastSkipped: '', requests: 5, lists: 2, backoffs: 3, objects: 7 },
-} as const;
+};
 
 /** A slice of the Service that changed a second after the agent began to listen. */
 function changedSlice(name: string, addresses: readonly string[]): ClusterEvent {
