@@ -47,7 +47,7 @@ export class Chart {
       .map((node) => {
         if (node.kind === 'text') return node.text;
         const value = this.evaluate(node.code, dot, context);
-        if (node.kind === 'output') return value === null || value === undefined ? '' : String(value);
+        if (node.kind === 'output') return textOf(value);
         if (!isTrue(value)) return this.run(node.otherwise, dot, context);
         return this.run(node.body, node.kind === 'with' ? value : dot, context);
       })
@@ -106,6 +106,13 @@ const FUNCTIONS: Readonly<Record<string, (...values: Value[]) => Value>> = {
     return value;
   },
 };
+
+/** What an action puts out. Go would print a map in its own way, which no YAML is. */
+function textOf(value: Value): string {
+  if (value === null || value === undefined) return '';
+  if (typeof value === 'object') throw new Error('a template puts out a map or a list; use toYaml');
+  return String(value as string | number | boolean);
+}
 
 function indent(count: number, text: string): string {
   return text
