@@ -58,10 +58,10 @@ describe('Containerfile', () => {
     expect(textsOf('RUN')[0]).toMatch(/^apt-get update && .* && rm -rf \/var\/lib\/apt\/lists\/\*/);
   });
 
-  it('takes what a build leaves behind, and the licence', () => {
+  it('takes what a build leaves behind, and the licences', () => {
     expect(copies).toEqual([
-      [`dist/release/pointsman-${version}-linux-x64/pointsman`, '/usr/local/bin/pointsman'],
-      ['LICENSE', '/usr/share/doc/pointsman/LICENSE'],
+      [`dist/release/pointsman-standalone-${version}-linux-x64`, '/usr/local/bin/pointsman'],
+      ['LICENSE', `dist/release/pointsman-${version}-linux-x64/LICENSES.txt`, '/usr/share/doc/pointsman/'],
     ]);
     expect(existsSync(join(ROOT, 'LICENSE'))).toBe(true);
   });

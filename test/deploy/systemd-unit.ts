@@ -8,7 +8,7 @@ const KEYS: Readonly<Record<string, readonly string[]>> = {
   Unit: ['Description', 'Documentation', 'After', 'Wants', 'StartLimitIntervalSec'],
   Service:
     `Type ExecStart Restart RestartSec KillMode TimeoutStopSec LimitNOFILE OOMScoreAdjust RuntimeDirectory RuntimeDirectoryMode
-    RuntimeDirectoryPreserve WorkingDirectory UMask CapabilityBoundingSet AmbientCapabilities NoNewPrivileges ProtectSystem ReadWritePaths
+    RuntimeDirectoryPreserve StateDirectory StateDirectoryMode WorkingDirectory UMask CapabilityBoundingSet AmbientCapabilities NoNewPrivileges ProtectSystem ReadWritePaths
     ProtectHome PrivateTmp PrivateDevices ProtectClock ProtectControlGroups ProtectHostname ProtectKernelLogs LockPersonality
     RestrictRealtime RestrictSUIDSGID SystemCallArchitectures RestrictNamespaces RestrictAddressFamilies`.split(
       /\s+/,

@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { parseConfig } from '../../src/config/load.ts';
 import { AGENT_SOCKET } from '../../src/http/agent-socket-path.ts';
-import { readText } from './objects.ts';
+import { readObjects, readText } from './objects.ts';
 import { flagNames, PROXY_FLAGS } from './proxy-flags.ts';
 import { commandOf, parseUnit, valueOf } from './systemd-unit.ts';
 
@@ -95,6 +95,19 @@ describe('pointsman.service', () => {
       'MemoryDenyWriteExecute',
     ])
       expect(service?.has(key), key).toBe(false);
+  });
+});
+
+describe('pointsman.service and the DaemonSets', () => {
+  it('give the executable a folder for its library that nobody else can write to', () => {
+    const unit = parseUnit(UNITS['pointsman.service']);
+    const folder = `/var/lib/${valueOf(unit, 'Service', 'StateDirectory')}`;
+    expect(valueOf(unit, 'Service', 'StateDirectoryMode')).toBe('0700');
+    for (const variant of ['privileged', 'minimal-capabilities']) {
+      const text = JSON.stringify(readObjects(`deploy/kubernetes/${variant}/daemon-set.yaml`));
+      expect(text).toContain(`{"name":"state","mountPath":"${folder}"}`);
+      expect(text).toContain(`{"name":"state","hostPath":{"path":"${folder}","type":"DirectoryOrCreate"}}`);
+    }
   });
 });
 

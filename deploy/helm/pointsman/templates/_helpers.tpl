@@ -34,6 +34,8 @@ helm.sh/chart: {{ .Chart.Name }}-{{ .Chart.Version }}
   readOnly: true
 - name: run
   mountPath: /run/pointsman
+- name: state
+  mountPath: /var/lib/pointsman
 - name: xtables-lock
   mountPath: /run/xtables.lock
 - name: lib-modules
