@@ -64,8 +64,7 @@ export function makeAgent(
     }),
     pace: () => Promise.resolve(),
     onDirty: () => void dirty.count++,
-    onApplied: (change) => applied.push(change),
-    observers,
+    observers: [{ onApplied: (change) => void applied.push(change) }, ...observers],
   });
   return { agent, backend, log, dirty, applied, clock };
 }

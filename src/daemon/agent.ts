@@ -1,7 +1,7 @@
 // The agent: facts in, kernel state out. Holds the snapshot and the plans, compiles what changed, hands it to the backend, retries
 // what failed. One sync at a time. No sockets, no files, no clock of its own: daemon.ts wires those.
 
-import type { Backend, ApplyReport, PlanChange } from '../backends/backend.ts';
+import type { ApplyReport, Backend } from '../backends/backend.ts';
 import { errorLine } from '../model/errors.ts';
 import type { ServiceKey } from '../model/names.ts';
 import type { ClusterEvent } from '../model/objects.ts';
@@ -22,8 +22,6 @@ export interface AgentOptions {
   readonly pace: () => Promise<void>;
   /** Called after each event that wants a sync. */
   readonly onDirty: () => void;
-  /** Hears of each step of the plan that the backend has taken in, also where it reported failures of single objects. */
-  readonly onApplied?: (change: PlanChange) => void;
   /** Hear what the agent does, each time in this order. */
   readonly observers?: readonly SyncObserver[];
 }
@@ -188,7 +186,7 @@ export class Agent {
       const change = { node: this.planner.node, services, isComplete };
       const report = await this.options.backend.apply(change);
       this.isComplete = true;
-      this.options.onApplied?.(change);
+      for (const observer of this.observers) observer.onApplied?.(change);
       return report;
     } finally {
       this.inHand = 0;

@@ -1,5 +1,6 @@
 // What an agent tells of its work while it does it: for metrics and health. Types only.
 
+import type { PlanChange } from '../backends/backend.ts';
 import type { ServiceKey } from '../model/names.ts';
 import type { ClusterEvent } from '../model/objects.ts';
 import type { ServicePlan } from '../plan/plan.ts';
@@ -29,6 +30,8 @@ export interface SyncObserver {
   onTaken?(): void;
   /** It hands these plans to the backend: those that changed or must be looked at again, null for those that are gone. */
   onPlanned?(plans: ReadonlyMap<ServiceKey, ServicePlan | null>): void;
+  /** The backend has taken this step of the plan in, also where it reported failures of single objects. */
+  onApplied?(change: PlanChange): void;
   /** It went through. */
   onSynced?(outcome: SyncOutcome): void;
   /** It was given up: the next one hands everything over again. */
