@@ -155,14 +155,24 @@ describe('the agent', () => {
     expect(kernel.dump()).toBe(await dumpAfter([...WEB, ...more]));
   });
 
-  it('does nothing on a retry when nothing is wrong', async () => {
+  it.each(['retry', 'periodic'] as const)('does nothing on a %s when nothing is wrong', async (reason) => {
     const kernel = new FakeIpvsKernel();
     const { agent } = startAgent(kernel, NODE, WEB);
     await agent.sync('request');
     kernel.writes = [];
-    expect(await agent.sync('retry')).toEqual({ needsRetry: false });
-    expect(kernel.writes).toEqual([]);
+    kernel.lists = [];
+    expect(await agent.sync(reason)).toEqual({ needsRetry: false });
+    expect([kernel.writes, kernel.lists]).toEqual([[], []]);
     expect(agent.status.syncs).toBe(1);
+  });
+
+  it('leaves what is refused to the retry when a periodic sync comes before it', async () => {
+    const kernel = new FakeIpvsKernel();
+    const { agent } = startAgent(kernel, NODE, WEB);
+    kernel.faults.push({ matches: (write) => write.includes('10.0.0.2:8080'), errno: 'ENOMEM', times: 1 });
+    await agent.sync('request');
+    expect(await agent.sync('periodic')).toEqual({ needsRetry: true });
+    expect(await agent.sync('retry')).toEqual({ needsRetry: false });
   });
 
   it.each(['services', 'createLink', 'restoreRules', 'applyIpvs'] as const)(

@@ -12,6 +12,7 @@ import type { NodeOptions, ServicePlan } from '../plan/plan.ts';
 import { Planner } from '../plan/planner.ts';
 import { formatElapsed, LINES } from './log-lines.ts';
 import type { Log } from './log.ts';
+import type { SyncReason } from './sync-loop.ts';
 import type { SyncObserver } from './sync-observer.ts';
 
 export interface AgentOptions {
@@ -129,7 +130,7 @@ export class Agent {
   }
 
   /** Brings the kernel up to date with everything known now. Never rejects for what the kernel refuses. */
-  async sync(reason: 'request' | 'retry'): Promise<{ needsRetry: boolean }> {
+  async sync(reason: SyncReason): Promise<{ needsRetry: boolean }> {
     if (!this.isReady) return { needsRetry: false };
     for (const observer of this.observers) observer.onStarted?.();
     try {
@@ -166,7 +167,7 @@ export class Agent {
     return hasFailures(this.lastReport);
   }
 
-  private async applyChanges(reason: 'request' | 'retry'): Promise<ApplyReport | null> {
+  private async applyChanges(reason: SyncReason): Promise<ApplyReport | null> {
     const isRetrying = reason === 'retry' && this.lastReport !== null && hasFailures(this.lastReport);
     let report = isRetrying ? await this.options.backend.retry(this.lastReport?.failed ?? []) : null;
     if (this.isNodeDirty || this.isSettingsDirty || this.dirty.size > 0) {

@@ -1,10 +1,12 @@
-// Runs the sync: when asked, never twice at once, never too often, and again after a failure. Guarantees:
+// Runs the sync: when asked, never twice at once, never too often, again after a failure, and at least once in a while. Guarantees:
 //  1. A request while nothing runs starts a run at once, unless the last run ended less than `minIntervalMs` ago: then when that has passed.
-//  2. Requests during a run or a pause are merged into one run.
-//  3. A run that asks for a retry is repeated after a pause that doubles from `retryInitialMs` to `retryMaxMs`; a clean run resets it.
-//  4. `stop` lets a running sync end and starts no other.
-//  5. Other work on what the sync works on (`beside`) never runs at once with a sync or with more such work.
-// The clock is injected.
+//  2. Requests during a run or a pause are merged into one run; a run of any reason serves what was requested before it began.
+//  3. A run that asks for a retry is repeated after a pause that doubles from `retryInitialMs` to `retryMaxMs`, but never later than
+//     `maxIntervalMs` and never before `minIntervalMs` has passed; a clean run cancels the retry and resets the pause.
+//  4. Once there was a run, the next one begins no later than `maxIntervalMs` after its end, asked for or not.
+//  5. `stop` lets a running sync end and starts no other.
+//  6. Other work on what the sync works on (`beside`) never runs at once with a sync or with more such work.
+// Intervals are measured from the end of a sync. The clock is injected.
 
 /** setTimeout and clearTimeout, or a test's own. Times in milliseconds. */
 export interface Timers {
@@ -15,13 +17,15 @@ export interface Timers {
 
 export interface SyncLoopOptions {
   readonly minIntervalMs: number;
+  /** The longest time between two runs, at least `minIntervalMs`; default: none. */
+  readonly maxIntervalMs?: number;
   readonly retryInitialMs: number;
   readonly retryMaxMs: number;
   readonly timers: Timers;
 }
 
-/** Why a run starts: something was requested, or the last one asked for a retry. */
-export type SyncReason = 'request' | 'retry';
+/** Why a run starts: something was requested, the last one asked for a retry, or nothing happened for the longest interval. */
+export type SyncReason = 'request' | 'retry' | 'periodic';
 
 /** Other work; see SyncLoop.beside. */
 type BesideTask = () => Promise<{ readonly needsRetry: boolean }>;
@@ -33,17 +37,22 @@ interface WaitingTask {
 
 /** Stands for a run that has not come back to us yet: what it asks for in its first turn must wait for its end. */
 const STARTING = Promise.resolve();
+/** Longer than this setTimeout cannot wait; it is asked again then. */
+const LONGEST_TIMER_MS = 2 ** 31 - 1;
 
 export class SyncLoop {
   private readonly run: (reason: SyncReason) => Promise<{ readonly needsRetry: boolean }>;
   private readonly onError: (error: unknown) => void;
-  private options: SyncLoopOptions;
+  private readonly options: SyncLoopOptions;
+  private minIntervalMs: number;
+  private maxIntervalMs: number;
   private isRequested = false;
   private isStopped = false;
-  private isRetryDue = false;
   private running: Promise<void> | null = null;
-  private requestTimer: unknown = null;
-  private retryTimer: unknown = null;
+  /** Wakes us when the next run is due. */
+  private timer: unknown = null;
+  /** When the waiting retry is due; null: none waits. */
+  private retryAtMs: number | null = null;
   private retryDelayMs: number;
   private lastEndMs = Number.NEGATIVE_INFINITY;
   private readonly waiting: WaitingTask[] = [];
@@ -55,24 +64,35 @@ export class SyncLoop {
     onError: (error: unknown) => void,
     options: SyncLoopOptions,
   ) {
-    if (options.retryInitialMs <= 0 || options.retryMaxMs < options.retryInitialMs)
-      throw new Error('bad retry interval');
+    const { minIntervalMs, maxIntervalMs = Number.POSITIVE_INFINITY, retryInitialMs, retryMaxMs } = options;
+    if (retryInitialMs <= 0 || retryMaxMs < retryInitialMs) throw new Error('bad retry interval');
+    if (maxIntervalMs <= 0 || maxIntervalMs < minIntervalMs) throw new Error('bad longest interval');
     this.run = run;
     this.onError = onError;
     this.options = options;
-    this.retryDelayMs = options.retryInitialMs;
+    this.minIntervalMs = minIntervalMs;
+    this.maxIntervalMs = maxIntervalMs;
+    this.retryDelayMs = retryInitialMs;
   }
 
-  /** Holds from the next request on; a pause that goes on keeps its length. */
+  /** Holds at once, for a pause that goes on too. */
   setMinInterval(minIntervalMs: number): void {
-    this.options = { ...this.options, minIntervalMs };
+    this.minIntervalMs = minIntervalMs;
+    this.rearm();
+  }
+
+  /** Holds at once. While it is shorter than the least interval, the least one counts. */
+  setMaxInterval(maxIntervalMs: number): void {
+    if (maxIntervalMs <= 0) throw new Error('bad longest interval');
+    this.maxIntervalMs = maxIntervalMs;
+    this.rearm();
   }
 
   /** Asks for a run. Cheap; call it as often as you like. */
   request(): void {
-    if (this.isStopped) return;
+    if (this.isStopped || this.isRequested) return;
     this.isRequested = true;
-    this.schedule();
+    this.rearm();
   }
 
   /**
@@ -90,6 +110,7 @@ export class SyncLoop {
   private startWaiting(): void {
     const next = this.waiting.shift();
     if (next === undefined) return;
+    this.clearTimer();
     this.running = STARTING;
     this.running = this.runBeside(next);
   }
@@ -104,7 +125,7 @@ export class SyncLoop {
     this.running = null;
     resolve();
     if (this.isStopped) return;
-    if (needsRetry) this.armRetry();
+    if (needsRetry) this.planRetry();
     this.goOn('beside');
   }
 
@@ -117,26 +138,49 @@ export class SyncLoop {
   async stop(): Promise<void> {
     this.isStopped = true;
     this.isRequested = false;
-    this.clearTimers();
+    this.retryAtMs = null;
+    this.clearTimer();
     for (const { resolve } of this.waiting.splice(0)) resolve();
     await this.running;
     this.wakeWaiters();
   }
 
-  private schedule(): void {
-    if (this.running !== null || this.requestTimer !== null) return;
-    const waitMs = this.lastEndMs + this.options.minIntervalMs - this.options.timers.now();
-    if (waitMs <= 0) this.start('request');
-    else
-      this.requestTimer = this.options.timers.set(() => {
-        this.requestTimer = null;
-        if (this.running === null) this.start('request');
-      }, waitMs);
+  /** When the next run may begin: now or later; infinity when nothing asks for one. */
+  private nextStartMs(): number {
+    const pauseEndMs = this.lastEndMs + this.minIntervalMs;
+    const requestMs = this.isRequested ? pauseEndMs : Number.POSITIVE_INFINITY;
+    const retryMs = this.retryAtMs === null ? Number.POSITIVE_INFINITY : Math.max(this.retryAtMs, pauseEndMs);
+    const hasRun = this.lastEndMs !== Number.NEGATIVE_INFINITY;
+    const periodicMs = hasRun
+      ? this.lastEndMs + Math.max(this.maxIntervalMs, this.minIntervalMs)
+      : Number.POSITIVE_INFINITY;
+    return Math.min(requestMs, retryMs, periodicMs);
   }
 
-  private start(reason: SyncReason): void {
-    if (this.isStopped) return;
-    if (reason === 'request') this.isRequested = false;
+  /** Starts what is due, or waits for it. Nothing while something runs: its end comes back here. */
+  private rearm(): void {
+    if (this.running !== null || this.isStopped) return;
+    this.clearTimer();
+    const { timers } = this.options;
+    const waitMs = this.nextStartMs() - timers.now();
+    if (waitMs <= 0) this.start();
+    else if (waitMs < Number.POSITIVE_INFINITY)
+      this.timer = timers.set(
+        () => {
+          this.timer = null;
+          this.rearm();
+        },
+        Math.min(waitMs, LONGEST_TIMER_MS),
+      );
+  }
+
+  private start(): void {
+    const isRetryDue = this.retryAtMs !== null && this.retryAtMs <= this.options.timers.now();
+    // What waits to be tried again is tried by the periodic run, too.
+    const isRetry = isRetryDue || (this.retryAtMs !== null && !this.isRequested);
+    const reason = isRetry ? 'retry' : this.isRequested ? 'request' : 'periodic';
+    this.isRequested = false;
+    if (isRetry) this.retryAtMs = null;
     this.running = STARTING;
     this.running = this.runOnce(reason);
   }
@@ -151,54 +195,37 @@ export class SyncLoop {
     this.lastEndMs = this.options.timers.now();
     this.running = null;
     if (this.isStopped) return;
-    this.planRetry(reason, needsRetry);
+    this.heed(reason, needsRetry);
     this.goOn('sync');
+  }
+
+  private heed(reason: SyncReason, needsRetry: boolean): void {
+    const { retryInitialMs, retryMaxMs } = this.options;
+    if (!needsRetry) {
+      this.retryAtMs = null;
+      this.retryDelayMs = retryInitialMs;
+      return;
+    }
+    if (reason === 'retry') this.retryDelayMs = Math.min(this.retryDelayMs * 2, retryMaxMs);
+    this.planRetry();
+  }
+
+  /** A waiting retry keeps its time whatever else is requested meanwhile: a busy node must not starve it. */
+  private planRetry(): void {
+    this.retryAtMs ??= this.options.timers.now() + Math.min(this.retryDelayMs, this.maxIntervalMs);
   }
 
   /** Syncs and other work take turns: neither starves, however fast the one is asked for. */
   private goOn(after: 'sync' | 'beside'): void {
-    if (this.isRetryDue) {
-      this.retryNow();
-      return;
-    }
-    if (after === 'beside' && this.isRequested) this.schedule();
+    if (after === 'sync') this.startWaiting();
+    if (this.running === null) this.rearm();
     if (this.running === null) this.startWaiting();
-    if (this.running !== null) return;
-    if (this.isRequested) this.schedule();
-    else this.wakeWaiters();
+    if (this.running === null && !this.isRequested) this.wakeWaiters();
   }
 
-  /** A waiting retry keeps its time whatever else is requested meanwhile: a busy node must not starve it. */
-  private planRetry(reason: SyncReason, needsRetry: boolean): void {
-    if (!needsRetry) {
-      this.clearTimers();
-      this.isRetryDue = false;
-      this.retryDelayMs = this.options.retryInitialMs;
-      return;
-    }
-    if (reason === 'retry') this.retryDelayMs = Math.min(this.retryDelayMs * 2, this.options.retryMaxMs);
-    this.armRetry();
-  }
-
-  private armRetry(): void {
-    if (this.retryTimer !== null || this.isRetryDue) return;
-    this.retryTimer = this.options.timers.set(() => {
-      this.retryTimer = null;
-      this.isRetryDue = true;
-      if (this.running === null) this.retryNow();
-    }, this.retryDelayMs);
-  }
-
-  private retryNow(): void {
-    this.isRetryDue = false;
-    this.start('retry');
-  }
-
-  private clearTimers(): void {
-    if (this.requestTimer !== null) this.options.timers.clear(this.requestTimer);
-    if (this.retryTimer !== null) this.options.timers.clear(this.retryTimer);
-    this.requestTimer = null;
-    this.retryTimer = null;
+  private clearTimer(): void {
+    if (this.timer !== null) this.options.timers.clear(this.timer);
+    this.timer = null;
   }
 
   private wakeWaiters(): void {
