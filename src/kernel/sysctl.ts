@@ -1,7 +1,7 @@
 // Kernel switches under /proc/sys. Synchronous on purpose: a thread that entered a network namespace sees that namespace's switches,
 // while asynchronous calls would run on threads of the pool, which are elsewhere. Source: proc_sys(5).
 
-import { readFileSync, writeFileSync } from 'node:fs';
+import { readFileSync, statSync, writeFileSync } from 'node:fs';
 import { KernelError, PointsmanError } from '../model/errors.ts';
 
 const ROOT = '/proc/sys';
@@ -44,6 +44,15 @@ export function writeSysctl(path: string, value: string): boolean {
   } catch (error) {
     throw explain(error, path, value);
   }
+}
+
+/**
+ * True when nobody can write the switch in this network namespace, whatever his rights: the kernel gives it no write permission at all.
+ * So it is with nf_conntrack_max outside of the machine's own namespace. False when there is no such switch.
+ */
+export function isFixedSysctl(path: string): boolean {
+  const stats = statSync(fileOf(path), { throwIfNoEntry: false });
+  return stats !== undefined && (stats.mode & 0o222) === 0;
 }
 
 /** Version of the running kernel: "6.1.0-18-amd64". */

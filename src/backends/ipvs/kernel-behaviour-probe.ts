@@ -3,8 +3,8 @@
 // machine that hardly answers.
 // Source: net/netfilter/ipvs/ip_vs_core.c (ip_vs_in), Documentation/networking/ipvs-sysctl.rst; seen on Linux 6.1 in the lab.
 
-import { readFileSync } from 'node:fs';
 import { errorLine } from '../../model/errors.ts';
+import { countListed } from '../../kernel/cpu-count.ts';
 import { inScratchNamespace, raiseLoopback } from '../../kernel/scratch-namespace.ts';
 import { readSysctl, writeSysctl } from '../../kernel/sysctl.ts';
 import type { ConnectionReuse, Finding, KernelBehaviour, RemovedServer } from './kernel-behaviour.ts';
@@ -158,7 +158,7 @@ function addServer(ipvs: ScratchIpvs, port: number, destination: ReturnType<type
 
 /** By what the kernel offers: its switches differ with where it estimates. */
 function observeEstimation(): KernelBehaviour['estimation'] {
-  const possibleCpus = countPossibleCpus(POSSIBLE_CPUS);
+  const possibleCpus = countListed(POSSIBLE_CPUS) ?? 1;
   try {
     const canSwitchOff = readSysctl('net/ipv4/vs/run_estimation') !== null;
     const facts = { canSwitchOff, possibleCpus };
@@ -179,20 +179,4 @@ function observeEstimation(): KernelBehaviour['estimation'] {
   } catch (error) {
     return { result: 'unknown', reason: errorLine(error), canSwitchOff: false, possibleCpus };
   }
-}
-
-/** The number of CPUs in a list as "0-3,8"; 1 when the file cannot be read. */
-export function countPossibleCpus(file: string): number {
-  let text = '';
-  try {
-    text = readFileSync(file, 'utf8').trim();
-  } catch {
-    return 1;
-  }
-  let count = 0;
-  for (const part of text.split(',')) {
-    const range = /^(\d{1,6})(?:-(\d{1,6}))?$/.exec(part);
-    if (range !== null) count += Math.max(0, Number(range[2] ?? range[1]) - Number(range[1]) + 1);
-  }
-  return Math.max(1, count);
 }
