@@ -39,6 +39,7 @@ describe('the exit code', () => {
     INVALID_CONFIG: 2,
     INVALID_KUBECONFIG: 2,
     UNSUPPORTED_MODE: 3,
+    UNSUPPORTED_FAMILY: 3,
     MISSING_PRIVILEGE: 3,
     MISSING_MODULE: 3,
     MISSING_TOOL: 3,

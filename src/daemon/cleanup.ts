@@ -11,7 +11,7 @@ import type { Cidr } from '../model/ip.ts';
 import { planCleanup } from './cleanup-plan.ts';
 import { KernelCleanupPort } from './cleanup-port.ts';
 import { carryOut, type CleanupPort, type CleanupReport } from './cleanup-run.ts';
-import { detectFamilies } from './start-up.ts';
+import { presentFamilies } from './address-families.ts';
 
 /** Removes everything of the owners in `scope`, or with `isDryRun` only says what it would remove. Rejects when the node cannot be read. */
 export async function cleanUp(
@@ -60,7 +60,7 @@ export async function cleanUpNode(options: CleanupOptions): Promise<CleanupRepor
     const remedy = ['stop it first', options.rivalRemedy].filter((each) => each !== '').join(', or ');
     throw new PointsmanError(rival.code, `${rival.what} and would put back what is removed; ${remedy}`);
   }
-  const port = await KernelCleanupPort.open(detectFamilies());
+  const port = await KernelCleanupPort.open(presentFamilies());
   try {
     return await cleanUp(port, { owners: new Set(options.owners), excludeCIDRs }, options.isDryRun);
   } finally {

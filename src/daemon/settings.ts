@@ -8,6 +8,7 @@ import type { Scheduler } from '../model/schedulers.ts';
 import type { NodeRecord } from '../model/node.ts';
 import type { LocalDetector, NodeOptions } from '../plan/plan.ts';
 import { makeNodeOptions, type NodeSettings } from '../plan/node-options.ts';
+import { detectNodeIps } from './node-ips.ts';
 
 /** What is known of this machine: its name, the families of its kernel, its Node object when there is one, its addresses. */
 export interface NodeIdentity {
@@ -19,12 +20,12 @@ export interface NodeIdentity {
   readonly missingSchedulers?: readonly Scheduler[];
 }
 
-/** Everything of this node that plans depend on. */
+/** Everything of this node that plans depend on; a bindAddress that is one address stands for the Node's of its family. */
 export function nodeOptionsFrom(config: Config, identity: NodeIdentity): NodeOptions {
   const { nodeName, families, node, localAddresses, missingSchedulers = [] } = identity;
   return makeNodeOptions(nodeSettings(config, nodeName, families, node), {
     zone: node?.zone ?? '',
-    nodeIps: node?.addresses ?? [],
+    nodeIps: detectNodeIps(node?.addresses ?? [], config.bindAddress).known,
     localAddresses,
     missingSchedulers,
   });

@@ -1,14 +1,13 @@
 // What the agent and its previews need before anything runs: configuration, node name, address families, privileges, a scheduler.
 
-import { existsSync } from 'node:fs';
 import { hostname } from 'node:os';
 import { probeScheduler } from '../backends/ipvs/schedulers-probe.ts';
 import type { Config } from '../config/config.ts';
 import { NO_FLAGS, type GivenFlags } from '../config/given-flags.ts';
 import { configFromFlags, loadConfig, type LoadedConfig } from '../config/load.ts';
 import { PointsmanError } from '../model/errors.ts';
-import type { Family } from '../model/ip.ts';
 import { isDnsSubdomain } from '../model/names.ts';
+export { detectFamilies } from './address-families.ts';
 import type { chooseSource, FactsOrigin } from './facts-origin.ts';
 import type { Log } from './log.ts';
 import { nodeNameOf } from './settings.ts';
@@ -24,11 +23,6 @@ export interface DaemonOptions {
   /** A new file for a recording of the facts; for an agent only. */
   readonly record?: string | undefined;
   readonly log: Log;
-}
-
-/** IPv6 only where this kernel has it switched on. */
-export function detectFamilies(): Family[] {
-  return existsSync('/proc/sys/net/ipv6') ? ['IPv4', 'IPv6'] : ['IPv4'];
 }
 
 /** Configuration and node name, with what is odd about them in the log. Throws INVALID_CONFIG, UNSUPPORTED_MODE, USAGE. */

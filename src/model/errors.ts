@@ -10,6 +10,7 @@ export const ERROR_CODES = {
   INVALID_CONFIG: 'the configuration is not valid',
   USAGE: 'the command line is not valid',
   UNSUPPORTED_MODE: 'the proxy mode asked for does not exist in this build',
+  UNSUPPORTED_FAMILY: 'this machine cannot forward the primary IP family',
   MISSING_PRIVILEGE: 'root or CAP_NET_ADMIN is needed',
   MISSING_MODULE: 'a kernel module is missing and cannot be loaded',
   MISSING_TOOL: 'a program of the operating system is missing',
