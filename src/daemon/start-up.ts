@@ -1,4 +1,4 @@
-// What the agent and its previews need before anything runs: configuration, node name, address families, privileges, a scheduler.
+// What the agent and its previews need before anything runs: configuration, node name, a scheduler; and, from files of their own, families and privileges.
 
 import { hostname } from 'node:os';
 import { probeScheduler } from '../backends/ipvs/schedulers-probe.ts';
@@ -7,10 +7,12 @@ import { NO_FLAGS, type GivenFlags } from '../config/given-flags.ts';
 import { configFromFlags, loadConfig, type LoadedConfig } from '../config/load.ts';
 import { PointsmanError } from '../model/errors.ts';
 import { isDnsSubdomain } from '../model/names.ts';
-export { detectFamilies } from './address-families.ts';
 import type { chooseSource, FactsOrigin } from './facts-origin.ts';
 import type { Log } from './log.ts';
 import { nodeNameOf } from './settings.ts';
+
+export { detectFamilies } from './address-families.ts';
+export { requireRoot } from './privileges.ts';
 
 /** What the command line says. */
 export interface DaemonOptions {
@@ -52,16 +54,6 @@ export async function requireScheduler(name: string): Promise<void> {
     `ipvs.scheduler: this kernel has no scheduler ${name}: ${answer.reason}; ${answer.remedy}`,
     { scheduler: name },
   );
-}
-
-/** Throws MISSING_PRIVILEGE. */
-export function requireRoot(): void {
-  if (process.getuid?.() !== 0) {
-    throw new PointsmanError(
-      'MISSING_PRIVILEGE',
-      'the agent changes kernel state and needs root; run it as root, or use "pointsman plan --from-empty"',
-    );
-  }
 }
 
 /** How a command that a person calls chooses its source of facts. */

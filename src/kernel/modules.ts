@@ -17,16 +17,20 @@ export interface ModuleFiles {
   readonly sys: string;
   /** /lib/modules/RELEASE/modules.builtin */
   readonly builtin: string;
+  /** /lib/modules/RELEASE/modules.dep */
+  readonly loadable: string;
 }
 
 const LOAD_TIMEOUT_MS = 30_000;
 
 /** The lists of the running kernel. */
 export function moduleFiles(): ModuleFiles {
+  const folder = `/lib/modules/${kernelRelease()}`;
   return {
     loaded: '/proc/modules',
     sys: '/sys/module',
-    builtin: `/lib/modules/${kernelRelease()}/modules.builtin`,
+    builtin: `${folder}/modules.builtin`,
+    loadable: `${folder}/modules.dep`,
   };
 }
 
@@ -42,10 +46,26 @@ export function moduleState(name: string, files: ModuleFiles = moduleFiles()): M
   // Parts of the kernel have a folder too, but only when they have parameters.
   if (existsSync(`${files.sys}/${module}`))
     return existsSync(`${files.sys}/${module}/initstate`) ? 'loaded' : 'builtin';
-  const isBuiltin = textOf(files.builtin)
-    .split('\n')
-    .some((line) => normalizeText(line.slice(line.lastIndexOf('/') + 1).replace(/\.ko.*$/, '')) === module);
-  return isBuiltin ? 'builtin' : 'absent';
+  return isListed(module, textOf(files.builtin)) ? 'builtin' : 'absent';
+}
+
+/**
+ * True when the kernel has the module or can load it by itself when it needs it, false when it cannot: no list names it. null when that
+ * cannot be known here, because the kernel's package does not show its lists (a container without /lib/modules of the host).
+ */
+export function isModuleInstalled(name: string, files: ModuleFiles = moduleFiles()): boolean | null {
+  if (moduleState(name, files) !== 'absent') return true;
+  const loadable = textOf(files.loadable);
+  if (loadable === '') return null;
+  return isListed(normalize(name), loadable);
+}
+
+/** Each line begins with the path of a module: "kernel/net/netfilter/ipvs/ip_vs_rr.ko.xz: ...". */
+function isListed(module: string, list: string): boolean {
+  return list.split('\n').some((line) => {
+    const [path = ''] = line.split(':', 1);
+    return normalizeText(path.slice(path.lastIndexOf('/') + 1).replace(/\.ko.*$/, '')) === module;
+  });
 }
 
 /** Makes sure that a module is there. Throws MISSING_MODULE, with what helps, when it is neither there nor loadable. */

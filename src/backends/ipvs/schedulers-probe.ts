@@ -1,8 +1,8 @@
 // Can this kernel schedule by a given name? Asked by making a virtual server in a scratch namespace, so that the node's own table never
 // sees it; the kernel loads the scheduler's module (ip_vs_NAME) by that, and it stays loaded. Source: net/netfilter/ipvs/ip_vs_sched.c.
 
-import { errorLine, KernelError } from '../../model/errors.ts';
-import { loadModule } from '../../kernel/modules.ts';
+import { errorLine, hasCode, KernelError } from '../../model/errors.ts';
+import { isModuleInstalled, loadModule } from '../../kernel/modules.ts';
 import { inScratchNamespace } from '../../kernel/scratch-namespace.ts';
 import { loopback, ScratchIpvs, virtualServer } from './scratch-ipvs.ts';
 
@@ -16,11 +16,13 @@ const ANSWER_MS = 5000;
 
 /**
  * Asks the kernel; where it cannot load the module by itself (no modprobe in its own mount namespace), it is loaded from here and asked
- * again. Never throws.
+ * again. Without the right to make a scratch namespace (CAP_SYS_ADMIN) the lists of modules are asked instead, and where those are not
+ * to be seen it counts as available: the kernel loads it at the first virtual server, or refuses that. Never throws.
  */
 export async function probeScheduler(name: string): Promise<SchedulerAvailability> {
   const first = tryScheduler(name);
   if (first === null) return { isAvailable: true };
+  if (hasCode(first, 'MISSING_PRIVILEGE')) return lookUpScheduler(name);
   if (!(first instanceof KernelError) || first.errnoName !== 'ENOENT')
     return unavailable(errorLine(first), 'put right what the kernel says, or choose another scheduler');
   let loading = '';
@@ -33,6 +35,15 @@ export async function probeScheduler(name: string): Promise<SchedulerAvailabilit
   if (second === null) return { isAvailable: true };
   const reason = loading === '' ? errorLine(second) : loading;
   return unavailable(reason, `load the module ip_vs_${name} on the node, or choose another scheduler`);
+}
+
+function lookUpScheduler(name: string): SchedulerAvailability {
+  const module = `ip_vs_${name}`;
+  if (isModuleInstalled(module) !== false) return { isAvailable: true };
+  return unavailable(
+    `${module} is neither in the kernel nor among its modules`,
+    `load the module ${module} on the node, or choose another scheduler`,
+  );
 }
 
 /** What the kernel threw at a virtual server with the scheduler; null when it made one. */
