@@ -2,7 +2,9 @@
 
 import { spawnSync } from 'node:child_process';
 import { describe, expect, test } from 'vitest';
-import { chooseFlavour, parseVersion, type IptablesFlavour } from './iptables.ts';
+import { PointsmanError } from '../model/errors.ts';
+import type { Family } from '../model/ip.ts';
+import { chooseFlavour, openFamilies, parseVersion, type IptablesFlavour } from './iptables.ts';
 
 describe('parseVersion', () => {
   test.each([
@@ -163,5 +165,43 @@ describe.runIf(hasBoth)('in a network namespace', () => {
       code: 'MISSING_PRIVILEGE',
       message: expect.stringMatching(/run as root with CAP_NET_ADMIN/),
     });
+  });
+});
+
+describe('opening each family', () => {
+  const missing = (family: Family): PointsmanError =>
+    new PointsmanError('MISSING_MODULE', `no iptables can write table nat of ${family}`);
+  const run = async (
+    broken: Partial<Record<Family, PointsmanError>>,
+    isHeard = true,
+  ): Promise<readonly string[]> => {
+    const heard: string[] = [];
+    const open = async (family: Family): Promise<string> => {
+      const error = broken[family];
+      if (error !== undefined) throw error;
+      return `tool of ${family}`;
+    };
+    const onMissing = (family: Family, error: PointsmanError): void =>
+      void heard.push(`${family} ${error.code}`);
+    const opened = await openFamilies(['IPv4', 'IPv6'], open, isHeard ? onMissing : undefined);
+    return [...opened.values(), ...heard];
+  };
+
+  test.each<[string, Partial<Record<Family, PointsmanError>>, readonly string[]]>([
+    ['both', {}, ['tool of IPv4', 'tool of IPv6']],
+    ['without IPv6', { IPv6: missing('IPv6') }, ['tool of IPv4', 'IPv6 MISSING_MODULE']],
+    [
+      'without IPv4',
+      { IPv4: new PointsmanError('MISSING_TOOL', 'x') },
+      ['tool of IPv6', 'IPv4 MISSING_TOOL'],
+    ],
+  ])('%s', async (_row, broken, expected) => expect(await run(broken)).toEqual(expected));
+
+  test('fails without any, for another reason, and when nobody would hear of it', async () => {
+    const both = { IPv4: missing('IPv4'), IPv6: missing('IPv6') };
+    await expect(run(both)).rejects.toBe(both.IPv4);
+    await expect(run({ IPv6: both.IPv6 }, false)).rejects.toBe(both.IPv6);
+    const refused = new PointsmanError('MISSING_PRIVILEGE', 'x');
+    await expect(run({ IPv6: refused })).rejects.toBe(refused);
   });
 });

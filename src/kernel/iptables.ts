@@ -121,6 +121,32 @@ export class Iptables {
   }
 }
 
+/**
+ * Opens something for each family. One for which the programs or the kernel's part are missing is left out when `onMissing` is there to hear of
+ * it and another family works; else its error is thrown.
+ */
+export async function openFamilies<Opened>(
+  families: readonly Family[],
+  open: (family: Family) => Promise<Opened>,
+  onMissing?: (family: Family, error: PointsmanError) => void,
+): Promise<Map<Family, Opened>> {
+  const opened = new Map<Family, Opened>();
+  const missing = new Map<Family, PointsmanError>();
+  for (const family of families) {
+    try {
+      opened.set(family, await open(family));
+    } catch (error) {
+      const isMissing = hasCode(error, 'MISSING_TOOL') || hasCode(error, 'MISSING_MODULE');
+      if (!isMissing || onMissing === undefined) throw error;
+      missing.set(family, error);
+    }
+  }
+  const [first] = missing.values();
+  if (first !== undefined && opened.size === 0) throw first;
+  for (const [family, error] of missing) onMissing?.(family, error);
+  return opened;
+}
+
 /** [1, 8, 9] and the flavour of "iptables-restore v1.8.9 (nf_tables)"; null for other text. Versions before 1.8 name no flavour: legacy. */
 export function parseVersion(
   text: string,

@@ -1,12 +1,13 @@
 // The port to this node's kernel: netlink for IPVS, sets, the link and its addresses; iptables' own tools for rules; /proc/sys.
 
+import type { PointsmanError } from '../../model/errors.ts';
 import { isLinkLocal, isLoopback, type Family, type IpAddress } from '../../model/ip.ts';
 import { IpsetClient } from '../../kernel/ipset.ts';
 import { replaceSet } from '../../kernel/ipset-replace.ts';
 import type { SetDefinition, SetMember } from '../../kernel/ipset-codec.ts';
 import { openRulesFingerprint, type RulesFingerprint } from '../../kernel/iptables-fingerprint.ts';
 import { formatRule, parseTables } from '../../kernel/iptables-text.ts';
-import { Iptables } from '../../kernel/iptables.ts';
+import { Iptables, openFamilies } from '../../kernel/iptables.ts';
 import { IpvsClient, type IpvsFailure, type IpvsOperation } from '../../kernel/ipvs.ts';
 import type {
   IpvsDestinationState,
@@ -39,6 +40,11 @@ export interface KernelPortOptions {
   readonly batchBytes?: number;
   /** Hears all rules of a family in each iptables, where they had to be read to decide for one. */
   readonly onSavedRules?: (family: Family, text: string) => void;
+  /**
+   * Hears of a family for which there is no iptables that works, and then it is left out, as long as there is another; default: opening
+   * fails. What is left is in `families`.
+   */
+  readonly onMissingFamily?: (family: Family, error: PointsmanError) => void;
 }
 
 export class KernelPort implements IpvsKernelPort {
@@ -75,11 +81,9 @@ export class KernelPort implements IpvsKernelPort {
       ipvs.info();
       const sets = keep(IpsetClient.open());
       const links = keep(RtnetlinkClient.open());
-      const tools = new Map<Family, Iptables>();
-      for (const family of families) {
-        const onSaved = (_: string, text: string): void => options.onSavedRules?.(family, text);
-        tools.set(family, await Iptables.open(family, { onSaved }));
-      }
+      const openTool = (family: Family): Promise<Iptables> =>
+        Iptables.open(family, { onSaved: (_, text) => options.onSavedRules?.(family, text) });
+      const tools = await openFamilies(families, openTool, options.onMissingFamily);
       return new KernelPort(ipvs, sets, links, tools);
     } catch (error) {
       for (const client of opened) client.close();
@@ -93,6 +97,11 @@ export class KernelPort implements IpvsKernelPort {
     this.links.close();
     for (const fingerprint of this.fingerprints.values()) fingerprint.close();
     this.fingerprints.clear();
+  }
+
+  /** Those that were opened, in the order asked for. */
+  get families(): Family[] {
+    return [...this.tools.keys()];
   }
 
   /** Which iptables is used for a family, and why: for the log. */
