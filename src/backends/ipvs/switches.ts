@@ -72,6 +72,9 @@ export interface SwitchChange {
  */
 export const MAX_ESTIMATED_COUNTERS = 200_000;
 
+/** What is read and written of the kernel here. */
+export type SwitchPort = Pick<IpvsKernelPort, 'sysctl' | 'writeSysctl'>;
+
 const NO_FACTS: SwitchFacts = { objects: 0, servesIPv6: false };
 
 /** The table, in the order in which it is written. Pure. */
@@ -185,7 +188,7 @@ function estimationSwitch(
  * that this kernel does not have comes back only if it is needed. Cheap enough for every few seconds. Does not throw for refusals.
  */
 export function checkSwitches(
-  port: IpvsKernelPort,
+  port: SwitchPort,
   options: SwitchOptions,
   facts: SwitchFacts = NO_FACTS,
 ): SwitchChange[] {
