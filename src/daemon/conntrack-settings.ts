@@ -9,6 +9,7 @@ import { onlineCpuCount } from '../kernel/cpu-count.ts';
 import { loadModule } from '../kernel/modules.ts';
 import { isFixedSysctl, readSysctl, writeSysctl } from '../kernel/sysctl.ts';
 import { errorLine, PointsmanError } from '../model/errors.ts';
+import { LINES } from './log-lines.ts';
 import type { Log } from './log.ts';
 
 /** The conntrack part of the configuration. */
@@ -130,7 +131,7 @@ export async function applyConntrack(
   if (failures.length === 0) {
     const switches = new Map(wanted.map(({ path }) => [path, port.sysctl(path)]));
     const plan = planConntrack(conntrack, cpus, { switches, buckets: port.buckets() });
-    if (plan.max > 0) log.info('Setting nf_conntrack_max', { nfConntrackMax: plan.max });
+    if (plan.max > 0) log.info(LINES.conntrackMax, { nfConntrackMax: plan.max });
     for (const row of plan.switches) writeSwitch(row, switches.get(row.path) ?? null, log, port, failures);
     if (plan.buckets > 0) writeBuckets(plan.buckets, log, port);
   }
@@ -178,7 +179,7 @@ function writeSwitch(
     });
     return;
   }
-  log.info('Set sysctl', { entry: path, value });
+  log.info(LINES.sysctlSet, { entry: path, value });
   try {
     port.writeSysctl(path, String(value));
   } catch (error) {

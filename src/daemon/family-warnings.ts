@@ -2,9 +2,10 @@
 // are refused. Its words are kept, because people search for them. Pure but for the log.
 // Source: kube-proxy 1.36, checkBadConfig and checkBadIPConfig; spec 5.4.
 
-import type { Config } from '../config/config.ts';
+import type { Config, SocketAddress } from '../config/config.ts';
 import { PointsmanError } from '../model/errors.ts';
 import { familyOf, isUnspecified, type Cidr, type Family, type IpAddress } from '../model/ip.ts';
+import { LINES } from './log-lines.ts';
 import type { Log } from './log.ts';
 import { otherFamily, type NodeIps } from './node-ips.ts';
 
@@ -45,8 +46,8 @@ export function findFamilyMistakes(config: FamilyConfig, surroundings: FamilySur
   const mistakes: string[] = [];
   const areWrong = (cidrs: readonly Cidr[]): boolean =>
     cidrs.length > 0 && cidrs.every((cidr) => familyOf(cidr) === wrong);
-  const isWrong = ({ address }: { readonly address: IpAddress }): boolean =>
-    familyOf(address) === wrong && !isUnspecified(address);
+  const isWrong = (at: SocketAddress | null): boolean =>
+    at !== null && familyOf(at.address) === wrong && !isUnspecified(at.address);
 
   if (areWrong(clusterCIDRs(config)))
     (config.detectLocalMode === 'ClusterCIDR' && !isDual ? mistakes : warnings).push(
@@ -102,11 +103,10 @@ function clusterCIDRs({ clusterCIDRs: { ipv4, ipv6 } }: FamilyConfig): Cidr[] {
 export function reportFamilies(config: FamilyConfig, surroundings: FamilySurroundings, log: Log): void {
   const { nodeIps, families } = surroundings;
   const { primaryFamily } = nodeIps;
-  if (families.length > 1)
-    log.info('kube-proxy running in dual-stack mode', { 'primary ipFamily': primaryFamily });
-  else log.info('kube-proxy running in single-stack mode', { ipFamily: primaryFamily });
+  if (families.length > 1) log.info(LINES.dualStack, { 'primary ipFamily': primaryFamily });
+  else log.info(LINES.singleStack, { ipFamily: primaryFamily });
   const { warnings, mistakes } = findFamilyMistakes(config, surroundings);
-  for (const err of warnings) log.warn('Kube-proxy configuration may be incomplete or incorrect', { err });
+  for (const err of warnings) log.warn(LINES.configIncomplete, { err });
   if (mistakes.length > 0)
     throw new PointsmanError(
       'INVALID_CONFIG',

@@ -12,6 +12,7 @@ import { readSysctl, writeSysctl } from '../kernel/sysctl.ts';
 import { errorLine, hasCode } from '../model/errors.ts';
 import type { Scheduler } from '../model/schedulers.ts';
 import { applyConntrack } from './conntrack-settings.ts';
+import { LINES } from './log-lines.ts';
 import type { Log } from './log.ts';
 import { ipvsSettings } from './settings.ts';
 import { requireRoot } from './privileges.ts';
@@ -39,7 +40,7 @@ export async function initOnly(config: Config, log: Log): Promise<void> {
   const changes = checkSwitches(port, ipvsSettings(config, clock, behaviour));
   for (const change of changes) tell(change, log);
   requireNeeded(changes);
-  log.info('System initialized and --init-only specified');
+  log.info(LINES.initOnly);
 }
 
 /** The kernel loads ip_vs when it is asked for; where its own modprobe does not find it, ours may. */
@@ -60,7 +61,7 @@ async function tryToLoadScheduler(name: Scheduler, log: Log): Promise<void> {
 }
 
 function tell({ path, wanted, why, isNeeded, error }: SwitchChange, log: Log): void {
-  if (error === null) log.info('Set sysctl', { entry: path, value: wanted, why });
+  if (error === null) log.info(LINES.sysctlSet, { entry: path, value: wanted, why });
   else if (!isNeeded)
     log.warn('A switch could not be set', { entry: path, value: wanted, err: errorLine(error) });
 }

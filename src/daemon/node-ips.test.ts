@@ -109,7 +109,7 @@ describe('node IPs', () => {
 });
 
 describe('what plans take for the node', () => {
-  const node = { name: 'n', zone: '', addresses: ips('10.0.0.1 fd00::1'), podCIDRs: [] } as NodeRecord;
+  const node = { name: 'n', zone: '', addresses: ips('10.0.0.1 fd00::1'), podCIDRs: [], isLeaving: false };
   const identity = { nodeName: 'n', families: ['IPv4', 'IPv6'] as const, node };
   const localAddresses = ips('10.0.0.1 192.0.2.7 fd00::1 fd00::9');
 
@@ -135,6 +135,7 @@ describe('what is awaited', () => {
     zone: '',
     addresses: [],
     podCIDRs: podCIDRs.map((text) => parseCidr(text) as Cidr),
+    isLeaving: false,
   });
 
   it.each<[string, 'NodeCIDR' | 'ClusterCIDR', NodeRecord | undefined, string]>([

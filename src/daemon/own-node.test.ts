@@ -17,6 +17,7 @@ const record = (addresses: string, podCIDRs: string, zone = 'a'): NodeRecord => 
     .split(' ')
     .filter(Boolean)
     .map((text) => parseCidr(text) as Cidr),
+  isLeaving: false,
 });
 const ANY = '0.0.0.0' as IpAddress;
 const NODE_CIDR = { bindAddress: ANY, detectLocalMode: 'NodeCIDR' } as const;

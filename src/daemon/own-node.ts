@@ -4,6 +4,7 @@
 
 import type { Config } from '../config/config.ts';
 import type { NodeRecord } from '../model/node.ts';
+import { LINES } from './log-lines.ts';
 import type { Log } from './log.ts';
 import { detectNodeIps, hostIps } from './node-ips.ts';
 
@@ -60,15 +61,14 @@ export class OwnNode {
     detectLocalMode: Config['detectLocalMode'],
   ): void {
     const node = this.nodeName;
-    const [oldIps, newIps] = [hostIps(before?.addresses ?? []).join(), hostIps(now.addresses).join()];
-    if (oldIps === '' && newIps !== '') this.log.info('Successfully retrieved NodeIPs', { NodeIPs: newIps });
-    else if (oldIps !== newIps)
-      this.log.info('NodeIPs changed for the node', { node, newNodeIPs: newIps, oldNodeIPs: oldIps });
+    const [oldIps, newIps] = [hostIps(before?.addresses ?? []), hostIps(now.addresses)];
+    if (oldIps.length === 0 && newIps.length > 0) this.log.info(LINES.nodeIpsFound, { NodeIPs: newIps });
+    else if (oldIps.join() !== newIps.join())
+      this.log.info(LINES.nodeIpsChanged, { node, newNodeIPs: newIps, oldNodeIPs: oldIps });
     if (detectLocalMode !== 'NodeCIDR') return;
-    const [oldCIDRs, newCIDRs] = [(before?.podCIDRs ?? []).join(), now.podCIDRs.join()];
-    if (oldCIDRs === newCIDRs) return;
-    if (oldCIDRs === '') this.log.info('NodeInfo', { podCIDRs: newCIDRs });
-    else
-      this.log.info('PodCIDRs changed for the node', { node, newPodCIDRs: newCIDRs, oldPodCIDRs: oldCIDRs });
+    const [oldCIDRs, newCIDRs] = [before?.podCIDRs ?? [], now.podCIDRs];
+    if (oldCIDRs.join() === newCIDRs.join()) return;
+    if (oldCIDRs.length === 0) this.log.info('NodeInfo', { podCIDRs: newCIDRs });
+    else this.log.info(LINES.podCidrsChanged, { node, newPodCIDRs: newCIDRs, oldPodCIDRs: oldCIDRs });
   }
 }
