@@ -1,30 +1,46 @@
-// `npm run build`: bundles the programs in dist/, so that they start quicker and take less memory. bin/pointsman takes them from there.
-// Plain JavaScript for Node >= 20.
+// `npm run build`: the programs of this checkout bundled in dist/, where bin/pointsman takes them, and the release in dist/release/.
+// Bundled programs start in half the time. Plain JavaScript for Node >= 20.
 
 import { rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { runChild } from './child.mjs';
+import { bundle, compileBefore } from './program.mjs';
+import { buildRelease } from './release.mjs';
 
-const BUILD_TIMEOUT_MS = 120_000;
+/** What `npm run build` is told to leave the release out. */
+export const NO_RELEASE = '--no-release';
 
-/** What is bundled, and what the bundler is told besides. */
-const PROGRAMS = [
-  {
-    entry: 'src/ipvsadm/main.ts',
-    folder: '',
-    // CommonJS in one small file, because loading and compiling is most of a short command's time.
-    options: ['--format=cjs', '--minify', '--entry-file-names=ipvsadm.cjs', '--no-code-splitting'],
-  },
-  {
-    entry: 'src/cli/main.ts',
-    // As deep below the checkout as its source, because it looks for package.json from there. One file per command.
-    folder: 'cli',
-    options: ['--format=esm', '--entry-file-names=main.mjs', '--chunk-file-names=[name]-[hash].mjs'],
-  },
-];
+const TIMEOUT_MS = 300_000;
 
 /**
- * Makes dist/ anew, or another folder of the checkout in its place.
+ * Makes dist/ anew: programs, what V8 compiles of them, and the release.
+ * @param {string} root folder of the checkout
+ * @param {string} node the pinned Node.js
+ * @param {NodeJS.ProcessEnv} env
+ * @param {readonly string[]} args NO_RELEASE or nothing
+ * @returns {Promise<number>} 0; 2 for another argument; else the exit code of what failed, and no dist/
+ */
+export async function build(root, node, env, args) {
+  const unknown = args.find((arg) => arg !== NO_RELEASE);
+  if (unknown !== undefined) {
+    process.stderr.write(`error: build takes ${NO_RELEASE} or nothing, not "${unknown}"\n`);
+    return 2;
+  }
+  const code = await buildPrograms(root, node, env);
+  if (code !== 0) return code;
+  const dist = join(root, 'dist');
+  try {
+    const start = builder(root, node, env);
+    await compileBefore(root, dist, start);
+    if (args.length === 0) await buildRelease({ root, node, start, folder: join(dist, 'release') });
+    return 0;
+  } catch (error) {
+    return fail(dist, error);
+  }
+}
+
+/**
+ * Bundles the programs into a folder of the checkout, which is made anew, and nothing else: for tests, before each run.
  * @param {string} root folder of the checkout
  * @param {string} node the pinned Node.js
  * @param {NodeJS.ProcessEnv} env
@@ -34,21 +50,43 @@ const PROGRAMS = [
 export async function buildPrograms(root, node, env, folder = 'dist') {
   const dist = join(root, folder);
   rmSync(dist, { recursive: true, force: true });
-  for (const program of PROGRAMS) {
-    const args = [
-      join(root, 'node_modules/rolldown/bin/cli.mjs'),
-      join(root, program.entry),
-      '--platform=node',
-      '--external=koffi',
-      `--dir=${join(dist, program.folder)}`,
-      ...program.options,
-    ];
-    const result = await runChild(node, args, { cwd: root, env, isQuiet: true, timeoutMs: BUILD_TIMEOUT_MS });
-    if (result.code === 0) continue;
-    rmSync(dist, { recursive: true, force: true });
-    process.stdout.write(`build: FAILED\n${result.output.trimEnd()}\n`);
-    return result.code;
+  try {
+    await bundle(root, dist, builder(root, node, env));
+  } catch (error) {
+    return fail(dist, error);
   }
-  process.stdout.write(`build: ${folder}/ipvsadm.cjs ${folder}/cli/main.mjs\n`);
+  process.stdout.write(`build: ${folder}/pointsman.cjs ${folder}/ipvsadm.cjs\n`);
   return 0;
+}
+
+class BuildFailure extends Error {
+  /** @param {number} code @param {string} output */
+  constructor(code, output) {
+    super(output.trimEnd());
+    this.code = code;
+  }
+}
+
+/**
+ * @param {string} root
+ * @param {string} node
+ * @param {NodeJS.ProcessEnv} env
+ * @returns {import('./program.mjs').Start}
+ */
+function builder(root, node, env) {
+  return async (args, cwd = root) => {
+    const result = await runChild(node, args, { cwd, env, isQuiet: true, timeoutMs: TIMEOUT_MS });
+    if (result.code !== 0) throw new BuildFailure(result.code, result.output);
+  };
+}
+
+/**
+ * @param {string} dist what must not stay behind half made
+ * @param {unknown} error
+ * @returns {number} an exit code
+ */
+function fail(dist, error) {
+  rmSync(dist, { recursive: true, force: true });
+  process.stdout.write(`build: FAILED\n${error instanceof Error ? error.message : String(error)}\n`);
+  return error instanceof BuildFailure ? error.code : 1;
 }

@@ -5,7 +5,7 @@
 import { existsSync } from 'node:fs';
 import { delimiter, dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { buildPrograms } from './build.mjs';
+import { build, buildPrograms } from './build.mjs';
 import { FORMATTED, runChecks } from './checks.mjs';
 import { runChild } from './child.mjs';
 import { installLabPackages } from './debian.mjs';
@@ -38,7 +38,7 @@ const TASKS = {
     run: (work) => vitest({ ...work, env: { ...work.env, POINTSMAN_TEST_TIER: 'long' } }),
   },
   'test:cluster': { lab: null, run: (work) => script(work, 'test/cluster/real-cluster.ts') },
-  build: { lab: null, run: (work) => buildPrograms(ROOT, work.node, work.env) },
+  build: { lab: null, run: ({ node, env, args }) => build(ROOT, node, env, args) },
   check: { lab: null, run: (work) => runChecks(ROOT, work.node, work.env) },
   mutate: { lab: null, run: ({ node, env, args }) => runMutation(ROOT, node, env, args) },
   format: { lab: null, run: (work) => script(work, 'node_modules/oxfmt/bin/oxfmt', FORMATTED) },

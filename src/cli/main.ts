@@ -250,4 +250,4 @@ async function main(): Promise<void> {
   }
 }
 
-await main();
+void main();

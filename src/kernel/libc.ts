@@ -3,6 +3,7 @@
 // Sources: socket(2), recv(2), poll(2), setns(2); constants from the x86-64 and arm64 UAPI headers (identical there).
 
 import { createRequire } from 'node:module';
+import { loadNativeLibrary } from './native-library.ts';
 
 /** A file descriptor. */
 export type Fd = number;
@@ -137,11 +138,21 @@ interface LibcNames {
   gethostbyaddr(address: Uint8Array, length: number, family: number): unknown;
 }
 
+/** What setup/bundle.mjs puts in the place of this name; there is no such variable otherwise. */
+declare const POINTSMAN_IS_RELEASE: boolean | undefined;
+
+/** A release looks for no package: it brings its library. Throws NO_NATIVE_LIBRARY. */
+function loadKoffi(): Koffi {
+  if (typeof POINTSMAN_IS_RELEASE === 'boolean' && POINTSMAN_IS_RELEASE)
+    return loadNativeLibrary(import.meta.url) as Koffi;
+  return createRequire(import.meta.url)('koffi') as Koffi;
+}
+
 let loaded: Libc | undefined;
 
 function libc(): Libc {
   if (loaded !== undefined) return loaded;
-  const koffi = createRequire(import.meta.url)('koffi') as Koffi;
+  const koffi = loadKoffi();
   // null resolves symbols of the running process, so neither glibc's nor musl's file name is needed.
   const c = koffi.load(null);
   loaded = {

@@ -14,6 +14,7 @@ export const ERROR_CODES = {
   MISSING_PRIVILEGE: 'root or CAP_NET_ADMIN is needed',
   MISSING_MODULE: 'a kernel module is missing and cannot be loaded',
   MISSING_TOOL: 'a program of the operating system is missing',
+  NO_NATIVE_LIBRARY: "this program's own library for system calls cannot be loaded",
   KERNEL_REFUSED: 'the kernel answered a request with an errno',
   KERNEL_TIMEOUT: 'the kernel did not answer in time',
   KERNEL_PROTOCOL: 'a reply of the kernel cannot be decoded',
