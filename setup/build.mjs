@@ -68,12 +68,13 @@ class BuildFailure extends Error {
 }
 
 /**
- * @param {string} root
- * @param {string} node
+ * Starts Node.js for the parts of a build.
+ * @param {string} root folder of the checkout
+ * @param {string} node the pinned Node.js
  * @param {NodeJS.ProcessEnv} env
  * @returns {import('./program.mjs').Start}
  */
-function builder(root, node, env) {
+export function builder(root, node, env) {
   return async (args, cwd = root) => {
     const result = await runChild(node, args, { cwd, env, isQuiet: true, timeoutMs: TIMEOUT_MS });
     if (result.code !== 0) throw new BuildFailure(result.code, result.output);

@@ -38,7 +38,9 @@ async function bundleProgram() {
   });
   const parts = chunks
     .toSorted((a, b) => (a.name < b.name ? -1 : 1))
-    .map(({ name, code }) => `${JSON.stringify(`./${name}`)}(exports, require, module, __filename) {${code}\n}`);
+    .map(
+      ({ name, code }) => `${JSON.stringify(`./${name}`)}(exports, require, module, __filename) {${code}\n}`,
+    );
   // Only what is in the file or in Node.js itself can be asked for; `require` is for what Node.js finds, which in a release is nothing else.
   const text = `(function (requireOutside, __filename) {
 'use strict';
@@ -56,7 +58,10 @@ function require(id) {
 require('./${ENTRY}');
 return { require, names: Object.keys(parts) };
 })`;
-  const ascii = text.replaceAll(/[^\0-\x7f]/g, (unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, '0')}`);
+  const ascii = text.replaceAll(
+    /[^\0-\x7f]/g,
+    (unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, '0')}`,
+  );
   return `/*${createHash('sha256').update(ascii).digest('hex')}*/${ascii}`;
 }
 

@@ -5,7 +5,6 @@
 'use strict';
 
 const { readFileSync, writeFileSync } = require('node:fs');
-const { join } = require('node:path');
 const { Script } = require('node:vm');
 
 const WORDS = ['explain', '--from=node', '--to=10.96.50.10:8080', '--hostname-override=node1'];
@@ -13,7 +12,7 @@ const WORDS = ['explain', '--from=node', '--to=10.96.50.10:8080', '--hostname-ov
 const NOWHERE = '/nonexistent/program.js';
 
 const [folder = '', manifests = ''] = process.argv.slice(2);
-const source = readFileSync(join(folder, 'program.js'));
+const source = readFileSync(`${folder}/program.js`);
 const script = new Script(source.latin1Slice(), { filename: 'program.js' });
 const write = process.stderr.write.bind(process.stderr);
 let said = '';
@@ -30,6 +29,9 @@ process.once('beforeExit', () => {
     return;
   }
   for (const name of names) part(name);
-  writeFileSync(join(folder, 'program.cache'), Buffer.concat([source.subarray(2, 66), script.createCachedData()]));
+  writeFileSync(
+    `${folder}/program.cache`,
+    Buffer.concat([source.subarray(2, 66), script.createCachedData()]),
+  );
   process.exitCode = 0;
 });

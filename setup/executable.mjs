@@ -4,7 +4,7 @@
 import { chmodSync, copyFileSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { cutSymbols } from './elf.mjs';
-import { NODE_FLAGS } from './program.mjs';
+import { NODE_FLAGS, REPEATABLE } from './program.mjs';
 
 /** Names what is put in, and marks in Node.js whether something was. Source: Node's documentation of single executable applications. */
 const RESOURCE = 'NODE_SEA_BLOB';
@@ -26,12 +26,14 @@ export async function buildExecutable({ root, node, start, lib, target }) {
       main: 'pointsman.cjs',
       output: 'blob',
       disableExperimentalSEAWarning: true,
+      // So that the main script is never compiled from where NODE_COMPILE_CACHE says.
+      useCodeCache: true,
       execArgv: NODE_FLAGS,
       execArgvExtension: 'none',
       assets: Object.fromEntries(ASSETS.map((name) => [name, name])),
     };
     writeFileSync(join(work, 'config.json'), JSON.stringify(config));
-    await start(['--experimental-sea-config', 'config.json'], work);
+    await start([...NODE_FLAGS, ...REPEATABLE, '--experimental-sea-config', 'config.json'], work);
     // 18 MB of names and debugging information of Node's own functions, which nothing of ours looks at.
     writeFileSync(target, cutSymbols(readFileSync(node)));
     chmodSync(target, 0o755);

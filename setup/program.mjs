@@ -10,10 +10,11 @@ export const NODE_FLAGS = [
   '--disable-sigusr1',
   '--max-semi-space-size=4',
   '--disable-warning=ExperimentalWarning',
+  '--openssl-config=/dev/null',
 ];
 
 /** Under these V8 does the same at each run, and gives the same bytes. They are not among those it compares. */
-const REPEATABLE = ['--predictable', '--random-seed=1'];
+export const REPEATABLE = ['--predictable', '--random-seed=1'];
 const MANIFESTS = 'examples/hello/manifests';
 
 /**

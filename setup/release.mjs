@@ -6,7 +6,16 @@
 // pointsman-standalone-VERSION-linux-ARCH        the executable
 
 import { createHash } from 'node:crypto';
-import { chmodSync, copyFileSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  copyFileSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { buildExecutable } from './executable.mjs';
 import { bundle, compileBefore } from './program.mjs';
@@ -44,14 +53,22 @@ export async function buildRelease({ root, node, start, folder }) {
   await buildExecutable({ root, node, start, lib, target: join(folder, executable) });
 
   const files = [executable, ...filesBelow(join(folder, name)).map((path) => `${name}/${path}`)].toSorted();
-  for (const path of files) chmodSync(join(folder, path), path === executable || path.includes('/bin/') ? 0o755 : 0o644);
-  for (const path of [folder, ...['', 'bin', 'lib'].map((part) => join(folder, name, part))]) chmodSync(path, 0o755);
-  writeFileSync(join(folder, 'SHA256SUMS'), files.map((path) => `${sha256(join(folder, path))}  ${path}\n`).join(''));
+  for (const path of files)
+    chmodSync(join(folder, path), path === executable || path.includes('/bin/') ? 0o755 : 0o644);
+  for (const path of [folder, ...['', 'bin', 'lib'].map((part) => join(folder, name, part))])
+    chmodSync(path, 0o755);
+  writeFileSync(
+    join(folder, 'SHA256SUMS'),
+    files.map((path) => `${sha256(join(folder, path))}  ${path}\n`).join(''),
+  );
   chmodSync(join(folder, 'SHA256SUMS'), 0o644);
   const bytes = files.map((path) => ({ path, bytes: statSync(join(folder, path)).size }));
   const ofFolder = bytes.filter(({ path }) => path !== executable).reduce((sum, each) => sum + each.bytes, 0);
   const ofExecutable = bytes.find(({ path }) => path === executable)?.bytes ?? 0;
-  for (const [path, size] of [[`${name}/`, ofFolder], [executable, ofExecutable]])
+  for (const [path, size] of [
+    [`${name}/`, ofFolder],
+    [executable, ofExecutable],
+  ])
     process.stdout.write(`build: dist/release/${path} ${(Number(size) / 1e6).toFixed(1)} MB\n`);
 }
 

@@ -21,7 +21,9 @@ const script = new Script(source.latin1Slice(), {
   cachedData: isSame ? cache.subarray(ID_LENGTH) : undefined,
 });
 if (process.env.POINTSMAN_TELL_START !== undefined)
-  process.stderr.write(`start: ${file}, ${isSame && script.cachedDataRejected === false ? 'compiled before' : 'compiled now'}\n`);
+  process.stderr.write(
+    `start: ${file}, ${isSame && script.cachedDataRejected === false ? 'compiled before' : 'compiled now'}\n`,
+  );
 script.runInThisContext()(require, file);
 
 /**

@@ -9,6 +9,20 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 
 const ROOT = join(import.meta.dirname, '..');
 const TIMEOUT_MS = 100_000;
+/** What the launcher takes from the environment besides NODE_OPTIONS and NODE_PATH. */
+const REFUSED_VARIABLES = [
+  'NODE_COMPILE_CACHE',
+  'NODE_REPL_EXTERNAL_MODULE',
+  'NODE_V8_COVERAGE',
+  'NODE_DEBUG',
+  'NODE_DEBUG_NATIVE',
+  'NODE_REDIRECT_WARNINGS',
+  'NODE_TLS_REJECT_UNAUTHORIZED',
+  'NODE_ICU_DATA',
+  'OPENSSL_CONF',
+  'OPENSSL_MODULES',
+  'OPENSSL_ENGINES',
+];
 const ARCH = process.arch === 'x64' ? 'x64' : 'arm64';
 
 let folder = '';
@@ -32,6 +46,7 @@ function checkout(versions: { pinned?: string; onPath?: string }): { root: strin
 [ "$*" = --version ] && { echo ${version}; exit 0; }
 echo "${name} argv0=$POINTSMAN_ARGV0 options=\${NODE_OPTIONS-unset} path=\${NODE_PATH-unset}"
 for word in "$@"; do echo "<$word>"; done
+env
 exit 7
 `;
     writeFileSync(join(where, 'node'), script);
@@ -40,7 +55,7 @@ exit 7
   put(join(root, `node_modules/node-linux-${ARCH}/bin`), versions.pinned, 'pinned');
   put(path, versions.onPath, 'from PATH');
   // Only what the launcher may need: a node of this machine must not be found.
-  for (const tool of ['uname', 'readlink', 'sh']) symlinkSync(`/usr/bin/${tool}`, join(path, tool));
+  for (const tool of ['uname', 'readlink', 'sh', 'env']) symlinkSync(`/usr/bin/${tool}`, join(path, tool));
   return { root, path };
 }
 
@@ -73,8 +88,78 @@ describe('bin/pointsman', () => {
     const lines = stdout.split('\n');
     expect(lines[0]).toBe('pinned argv0=pointsman options=unset path=unset');
     expect(lines).toContain('<--disable-sigusr1>');
-    expect(lines.slice(-6)).toEqual([`<${root}/src/cli/main.ts>`, '<plan>', '<two words>', '<>', '<*>', '']);
+    const words = lines.filter((line) => line.startsWith('<'));
+    expect(words.slice(-5)).toEqual([`<${root}/src/cli/main.ts>`, '<plan>', '<two words>', '<>', '<*>']);
     expect(status).toBe(7);
+  });
+
+  it('takes from the environment what would load code, listen, write or tell', () => {
+    const { root, path } = checkout({ pinned: 'v24.21.0' });
+    const refused = Object.fromEntries(REFUSED_VARIABLES.map((name) => [name, 'evil']));
+    const { stdout } = start(join(root, 'bin/pointsman'), path, [], '/', {
+      ...refused,
+      NODE_EXTRA_CA_CERTS: '/ca',
+    });
+    expect(stdout).not.toContain('evil');
+    expect(stdout).toContain('NODE_EXTRA_CA_CERTS=/ca\n');
+  });
+
+  it.each(['kube-proxy', 'ipvsadm'])('closes the debugger to signals as %s', (name) => {
+    const { root, path } = checkout({ pinned: 'v24.21.0' });
+    symlinkSync('pointsman', join(root, 'bin', name));
+    expect(start(join(root, 'bin', name), path).stdout).toContain('<--disable-sigusr1>\n');
+  });
+
+  it('gives the agent the flags under which the bundled program was compiled', async () => {
+    const { NODE_FLAGS } = (await import(new URL('../setup/program.mjs', import.meta.url).href)) as {
+      NODE_FLAGS: readonly string[];
+    };
+    const { root, path } = checkout({ pinned: 'v24.21.0' });
+    const words = start(join(root, 'bin/pointsman'), path).stdout.match(/^<.*>$/gm);
+    expect(words).toEqual([...NODE_FLAGS, `${root}/src/cli/main.ts`].map((word) => `<${word}>`));
+  });
+
+  it('does not take a Node.js that PATH finds in the current folder', () => {
+    const { root, path } = checkout({});
+    cpSync(join(checkout({ onPath: 'v24.21.0' }).path, 'node'), join(root, 'node'));
+    for (const found of ['.', '', './']) {
+      const { status, stdout } = start(join(root, 'bin/pointsman'), `${found}:${path}`, [], root);
+      expect({ status, stdout }).toEqual({ status: 3, stdout: '' });
+    }
+  });
+
+  describe('in a release', () => {
+    const release = (versions: { own?: string; onPath?: string }): { root: string; path: string } => {
+      const made = checkout({ pinned: 'v24.99.0', onPath: versions.onPath });
+      mkdirSync(join(made.root, 'lib'));
+      writeFileSync(join(made.root, 'lib/pointsman.cjs'), '');
+      if (versions.own !== undefined)
+        cpSync(join(checkout({ onPath: versions.own }).path, 'node'), join(made.root, 'bin/node'));
+      return made;
+    };
+
+    it.each(['pointsman', 'kube-proxy', 'ipvsadm', 'ipvsadm-save'])('starts the same file as %s', (name) => {
+      const { root, path } = release({ onPath: 'v24.0.0' });
+      if (name !== 'pointsman') symlinkSync('pointsman', join(root, 'bin', name));
+      // What tests of a checkout ask for has no meaning here.
+      const { stdout } = start(join(root, 'bin', name), path, ['x'], '/', { POINTSMAN_FROM_SOURCE: '1' });
+      expect(stdout).toContain(`argv0=${name} `);
+      expect(stdout).toContain(`<${root}/lib/pointsman.cjs>\n<x>\n`);
+    });
+
+    it('takes the Node.js beside it, else that of PATH', () => {
+      const own = release({ own: 'v24.0.0' });
+      expect(start(join(own.root, 'bin/pointsman'), own.path).status).toBe(7);
+      const onPath = release({ onPath: 'v24.0.0' });
+      expect(start(join(onPath.root, 'bin/pointsman'), onPath.path).stdout).toMatch(/^from PATH /);
+    });
+
+    it('says where to put one', () => {
+      const { root, path } = release({ onPath: 'v20.0.0' });
+      const { status, stderr } = start(join(root, 'bin/pointsman'), path);
+      expect(status).toBe(3);
+      expect(stderr).toMatch(/^error: .*; put Node\.js 24 at .*\/bin\/node or install it\n$/);
+    });
   });
 
   it.each([
@@ -112,14 +197,14 @@ describe('bin/pointsman', () => {
     const { root, path } = checkout({ pinned: 'v24.21.0' });
     const program = join(root, 'bin/pointsman');
     const entryOf = (env: Readonly<Record<string, string>> = {}): string | undefined =>
-      /<(.*main\.\w+)>/.exec(start(program, path, ['run'], '/', env).stdout)?.[1];
+      /<(.*(?:main\.ts|pointsman\.cjs))>/.exec(start(program, path, ['run'], '/', env).stdout)?.[1];
     expect(entryOf()).toBe(`${root}/src/cli/main.ts`);
     for (const dist of ['dist', 'dist-test']) {
-      mkdirSync(join(root, dist, 'cli'), { recursive: true });
-      writeFileSync(join(root, dist, 'cli/main.mjs'), '');
+      mkdirSync(join(root, dist));
+      writeFileSync(join(root, dist, 'pointsman.cjs'), '');
     }
-    expect(entryOf()).toBe(`${root}/dist/cli/main.mjs`);
-    expect(entryOf({ POINTSMAN_TEST_BUNDLE: '1' })).toBe(`${root}/dist-test/cli/main.mjs`);
+    expect(entryOf()).toBe(`${root}/dist/pointsman.cjs`);
+    expect(entryOf({ POINTSMAN_TEST_BUNDLE: '1' })).toBe(`${root}/dist-test/pointsman.cjs`);
     expect(entryOf({ POINTSMAN_TEST_BUNDLE: '1', POINTSMAN_FROM_SOURCE: '1' })).toBe(
       `${root}/src/cli/main.ts`,
     );

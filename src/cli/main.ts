@@ -1,10 +1,12 @@
 // The program: one file per command, loaded only when it is called, so that --help is quick.
 // Exit codes: 0 good, 1 failed, 2 usage or configuration, 3 precondition missing, 4 changes pending (plan --detailed-exitcode).
 
+import { isSea } from 'node:sea';
 import { Command, CommanderError, Option } from 'commander';
 import type { GivenFlags } from '../config/given-flags.ts';
 import { AGENT_SOCKET } from '../http/agent-socket-path.ts';
 import { errorLine, PointsmanError } from '../model/errors.ts';
+import { calledCommand } from './called-name.ts';
 import { EXIT, exitCodeOf } from './exit-codes.ts';
 import { VERSION } from '../files/version.ts';
 import type { RunOptions } from './run.ts';
@@ -221,18 +223,40 @@ async function withoutFlags(program: Command, argv: readonly string[]): Promise<
   return rest.includes('--version') ? [node, script, '--version'] : [node, script, name, ...rest];
 }
 
+let hasEnded = false;
+
 function exit(code: number): void {
+  hasEnded = true;
   process.exitCode = code;
+}
+
+/** A command that nothing keeps alive before it has come to its end has failed. Node.js says so only of an await at the top of a module. */
+function failWhenUnended(): void {
+  process.once('beforeExit', () => {
+    if (hasEnded) return;
+    process.stderr.write('error: the command stopped before its end; please report this\n');
+    process.exitCode = EXIT.FAILED;
+  });
 }
 
 async function main(): Promise<void> {
   endQuietlyWithoutReaders();
+  failWhenUnended();
+  const { words, name } = calledCommand(
+    {
+      argv0: process.argv0,
+      launcherName: process.env['POINTSMAN_ARGV0'],
+      isExecutable: isSea(),
+    },
+    process.argv.slice(2),
+  );
+  process.argv.splice(2, Infinity, ...words);
   try {
     if (process.argv.length <= 2)
       throw new PointsmanError('USAGE', 'no command given; try "pointsman --help"');
     if (process.argv[2] === 'ipvsadm') {
       const { runProgram } = await import('../ipvsadm/program.ts');
-      exit(await runProgram(process.argv.slice(3), ''));
+      exit(await runProgram(process.argv.slice(3), name));
       return;
     }
     const program = makeProgram();

@@ -3,7 +3,16 @@
 // exist yet, takes the name away before the file has any content, and loads it through its own descriptor. Never from /tmp.
 
 import { randomBytes } from 'node:crypto';
-import { closeSync, constants, lstatSync, mkdirSync, openSync, unlinkSync, writeSync, type Stats } from 'node:fs';
+import {
+  closeSync,
+  constants,
+  lstatSync,
+  mkdirSync,
+  openSync,
+  unlinkSync,
+  writeSync,
+  type Stats,
+} from 'node:fs';
 import { userInfo } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -32,8 +41,18 @@ export function loadNativeLibrary(programUrl: string): unknown {
 /** Where the executable may write, in this order: gone at the next boot; where /run has noexec; where the executable itself runs from. */
 function foldersOf(uid: number): readonly string[] {
   if (uid === 0) return ['/run/pointsman', '/var/lib/pointsman', dirname(process.execPath)];
-  const { homedir } = userInfo();
-  return [`/run/user/${uid}`, ...(homedir.startsWith('/') ? [homedir] : [])];
+  return [`/run/user/${uid}`, ...homeFolders()];
+}
+
+/** The home of this user as the system has it, not as HOME says. */
+function homeFolders(): readonly string[] {
+  try {
+    const { homedir } = userInfo();
+    return homedir.startsWith('/') ? [homedir] : [];
+  } catch {
+    // The system does not know this user.
+    return [];
+  }
 }
 
 /** Loads `bytes` from the first of `folders` that is safe and from which the system loads. Leaves no file. Throws NO_NATIVE_LIBRARY. */
@@ -53,17 +72,18 @@ export function loadFromBytes(
       refusals.push(`${folder}: ${errorLine(error)}`);
     }
   }
-  const remedy = `make ${folders[0] ?? 'a folder'} one that only this user can write to, on a file system without noexec`;
+  const make = `make ${folders[0] ?? 'a folder'} one that only this user can write to, on a file system without noexec`;
+  const remedy = process.geteuid?.() === 0 ? make : `run as root, or ${make}`;
   throw noLibrary(`${refusals.join('; ')}; ${remedy}`);
 }
 
 /**
- * Why code must not be loaded from a folder, or null: it or a folder above it belongs to somebody else than root and this user, can be
- * written to by others, is a link, or does not exist.
+ * Why code must not be loaded from a folder or a file, or null: it or a folder above it belongs to somebody else than root and this user,
+ * can be written to by others, is a link, or does not exist.
  */
-export function dangerOf(folder: string): string | null {
+export function dangerOf(folderOrFile: string): string | null {
   const uid = process.geteuid?.() ?? 0;
-  for (let path = resolve(folder); ; path = dirname(path)) {
+  for (let path = resolve(folderOrFile); ; path = dirname(path)) {
     const stats = lstatSync(path, { throwIfNoEntry: false });
     const danger = stats === undefined ? 'does not exist' : dangerIn(stats, uid);
     if (danger !== null) return `${path} ${danger}`;
@@ -72,7 +92,7 @@ export function dangerOf(folder: string): string | null {
 }
 
 function dangerIn(stats: Stats, uid: number): string | null {
-  if (!stats.isDirectory()) return 'is no folder';
+  if (!stats.isDirectory() && !stats.isFile()) return 'is a link, or neither a folder nor a file';
   if (stats.uid !== 0 && stats.uid !== uid) return `belongs to user ${stats.uid}`;
   if ((stats.mode & 0o002) !== 0) return 'can be written to by everybody';
   if ((stats.mode & 0o020) !== 0 && stats.gid !== 0) return `can be written to by group ${stats.gid}`;
