@@ -72,7 +72,7 @@ export async function makeCollector(
     counts: {
       configReloads: { ok: 2, refused: 1 },
       healthCheckListeners: { open: 3, failed: 0 },
-      events: { written: 4, dropped: 0 },
+      events: { written: 4, dropped: 0, failed: 0 },
     },
   });
   const collector = new MetricsCollector({

@@ -3,17 +3,20 @@
 
 import { parseReplaySpeed, type ReplaySpeed } from '../cluster/replay.ts';
 import type { Config } from '../config/config.ts';
-import type { GivenFlags } from '../config/given-flags.ts';
+import { NO_FLAGS, type GivenFlags } from '../config/given-flags.ts';
 import { takeAgentLock, type AgentLock } from '../daemon/agent-lock.ts';
 import { Daemon } from '../daemon/daemon.ts';
 import { NODE_TIMERS } from '../daemon/node-timers.ts';
 import type { FactsOrigin } from '../daemon/facts-origin.ts';
-import type { Log } from '../daemon/log.ts';
+import type { AgentLog, Log } from '../daemon/log.ts';
 import { describeRival, findRival, rivalError } from '../daemon/rival.ts';
+import { logSettings } from '../daemon/settings.ts';
+import { readConfig } from '../daemon/start-up.ts';
 import { agentRoutes } from '../http/agent-routes.ts';
 import { ControlChannel } from '../http/control-channel.ts';
-import { PointsmanError } from '../model/errors.ts';
-import { EXIT } from './exit-codes.ts';
+import { ProxyPorts } from '../http/proxy-ports.ts';
+import { errorLine, PointsmanError } from '../model/errors.ts';
+import { EXIT, exitCodeOf } from './exit-codes.ts';
 import { openStderrLog } from './stderr-log.ts';
 import { followSignals, stopInTime } from './stopping.ts';
 
@@ -23,14 +26,14 @@ export interface RunOptions extends Omit<FactsOrigin, 'replaySpeed'> {
   /** A new file for a recording of the facts. */
   readonly record?: string;
   readonly config?: string;
-  /** All flags of kube-proxy; those above and below are among them where they are of kube-proxy's. */
+  /** Flags of kube-proxy, those that are options here among them; default none. */
   readonly flags?: GivenFlags;
   readonly once?: boolean;
   readonly force?: boolean;
+  /** Only prepare the machine, then end. */
+  readonly initOnly?: boolean;
   /** Remove everything instead of running. */
   readonly cleanup?: boolean;
-  /** Do only what needs all of root. */
-  readonly initOnly?: boolean;
   readonly socket: string;
   readonly v: number;
 }
@@ -39,21 +42,24 @@ export interface RunOptions extends Omit<FactsOrigin, 'replaySpeed'> {
 export async function runCommand(options: RunOptions): Promise<number> {
   if (options.cleanup === true) return (await import('./cleanup.ts')).cleanUpAll(options);
   const log = openStderrLog(options.v);
+  const start = {
+    facts: { ...options, replaySpeed: speedOf(options) },
+    record: options.record,
+    configPath: options.config,
+    flags: options.flags ?? NO_FLAGS,
+    log,
+  };
+  const { config, loaded, nodeName } = await readConfig(start, (read) => log.configure(logSettings(read)));
+  if (options.initOnly === true) {
+    await (await import('../daemon/init-only.ts')).initOnly(config, log);
+    return EXIT.GOOD;
+  }
   const signals = followSignals(log, options.once === true ? EXIT.FAILED : EXIT.GOOD);
   let lock: AgentLock | undefined;
-  const daemon = await Daemon.open(
-    {
-      facts: { ...options, replaySpeed: speedOf(options) },
-      record: options.record,
-      configPath: options.config,
-      flags: options.flags,
-      log,
-    },
-    async (config) => {
-      lock = await takeAgentLock({ log });
-      await refuseRival(config, options.force === true, log);
-    },
-  );
+  const daemon = await Daemon.open({ ...start, loaded, nodeName }, async () => {
+    lock = await takeAgentLock({ log });
+    await refuseRival(config, options.force === true, log);
+  });
   signals.setStarted();
   const code =
     options.once === true
@@ -80,9 +86,16 @@ async function refuseRival(config: Config, isForced: boolean, log: Log): Promise
 async function follow(
   daemon: Daemon,
   options: RunOptions,
-  log: Log,
+  log: AgentLog,
   asked: Promise<NodeJS.Signals>,
 ): Promise<number> {
+  let ports: ProxyPorts;
+  try {
+    ports = await ProxyPorts.open({ daemon, log, timers: NODE_TIMERS });
+  } catch (error) {
+    await stopInTime((onWait) => daemon.stop(onWait));
+    throw error;
+  }
   daemon.run(options.config);
   const channel = await ControlChannel.open({
     path: options.socket,
@@ -90,13 +103,17 @@ async function follow(
     log,
     timers: NODE_TIMERS,
   });
-  log.info('Stopping; forwarding stays as it is', { signal: await asked });
+  const end = await Promise.race([asked, daemon.whenFailed]);
+  if (typeof end === 'string') log.info('Stopping; forwarding stays as it is', { signal: end });
+  else log.error('Stopping; forwarding stays as it is', { err: errorLine(end) });
   await stopInTime(async (onWait) => {
     onWait('the control socket');
     await channel.close();
     await daemon.stop(onWait);
+    onWait('the ports');
+    await ports.close();
   });
-  return EXIT.GOOD;
+  return typeof end === 'string' ? EXIT.GOOD : exitCodeOf(end);
 }
 
 async function once(daemon: Daemon, asked: Promise<NodeJS.Signals>): Promise<number> {

@@ -25,6 +25,8 @@ const SYNCED: AgentStatus = {
   verification: null,
   takeOver: null,
   facts: null,
+  awaited: '',
+  health: [],
   kernel: { switches: [], error: '' },
   problems: [],
 };
@@ -394,5 +396,20 @@ describe('where Services come from', () => {
       formatStatus({ ...SYNCED, facts: { ...API, kinds: null, recording: { ...recording, ...more } } });
     expect(text({})).toContain('Records to /r: 1,200 events, 5,000 bytes\n');
     expect(text({ state: 'stopped', reason: 'the disk is full' })).toContain('\nthe disk is full\n');
+  });
+});
+
+describe('what keeps a node from being ready', () => {
+  it('says what is awaited of the node in the headline', () => {
+    const awaited = 'PodCIDR allocation on node node1';
+    const [line] = formatStatus({ ...SYNCED, isSynced: false, lastSync: null, awaited }).split('\n');
+    expect(line).toContain('not synced (waiting for PodCIDR allocation on node node1)');
+  });
+
+  it('says why health is red', () => {
+    expect(sections({ health: ['IPv4: rules IPv4: it was refused'] })).toBe(
+      '\nHealth is red (503 at /healthz and /livez):\n  IPv4: rules IPv4: it was refused\n',
+    );
+    expect(sections({})).toBe('');
   });
 });

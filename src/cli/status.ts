@@ -42,6 +42,12 @@ export function formatStatus(status: AgentStatus): string {
       ...status.foreignVirtualServers.map((each) => `  ${each}`),
     );
   }
+  if (status.health.length > 0)
+    lines.push(
+      '',
+      'Health is red (503 at /healthz and /livez):',
+      ...status.health.map((each) => `  ${each}`),
+    );
   for (const section of statusSections(status)) lines.push('', ...section);
   lines.push('', status.problems.length === 0 ? 'No problems.' : 'Problems:');
   for (const problem of status.problems) lines.push(`  ${formatProblem(problem)}`);
@@ -63,6 +69,7 @@ function stateText(status: AgentStatus): string {
     const { from, trouble } = facts;
     return `not synced (waiting for ${trouble === '' || trouble.startsWith(from) ? trouble || from : `${from}: ${trouble}`})`;
   }
+  if (status.awaited !== '') return `not synced (waiting for ${status.awaited})`;
   if (status.isSynced) return 'synced';
   if (lastError !== '') return `not synced: ${lastError}`;
   return `not synced (${lastSync === null ? 'first sync not done' : unsyncedReasons(status)})`;

@@ -1,38 +1,59 @@
-// Wires one of each into a running agent: facts, configuration, this node's addresses, the IPVS backend and the sync loop.
+// Wires one of each into a running agent: facts, configuration, this node's addresses, the IPVS backend and the sync loop, and what tells of
+// them: health, metrics, Events. Its faces (sockets, ports) are in http/.
 
+import { isDeepStrictEqual } from 'node:util';
 import { CountedPort } from '../backends/ipvs/counted-port.ts';
 import { IpvsBackend } from '../backends/ipvs/backend.ts';
-import { KernelPort } from '../backends/ipvs/kernel-port.ts';
+import type { KernelPort } from '../backends/ipvs/kernel-port.ts';
 import type { KernelBehaviour } from '../backends/ipvs/kernel-behaviour.ts';
 import { probeScheduler } from '../backends/ipvs/schedulers-probe.ts';
-import { probeKernelBehaviour } from '../backends/ipvs/kernel-behaviour-probe.ts';
-import { formatManifestProblem, type ManifestProblem } from '../cluster/manifests.ts';
+import type { ManifestProblem } from '../cluster/manifests.ts';
 import type { Config } from '../config/config.ts';
+import type { LoadedConfig } from '../config/load.ts';
+import { VERSION } from '../files/version.ts';
 import { nextTurn } from '../kernel/netlink.ts';
-import { errorLine } from '../model/errors.ts';
+import { errorLine, PointsmanError } from '../model/errors.ts';
 import type { Family, IpAddress } from '../model/ip.ts';
-import type { ServiceKey } from '../model/names.ts';
+import { splitServiceKey, type ServiceKey } from '../model/names.ts';
 import type { ClusterEvent } from '../model/objects.ts';
 import type { Problem } from '../model/problem.ts';
 import type { NodeOptions } from '../plan/plan.ts';
+import { requirePrimaryFamily } from './address-families.ts';
 import { Agent } from './agent.ts';
-import { mayBeLeft } from './cleanup-plan.ts';
 import { findProxyTables, KernelCleanupPort } from './cleanup-port.ts';
 import { ConfigFollower } from './config-follower.ts';
+import { applyConntrack } from './conntrack-settings.ts';
+import { EventRecorder } from './event-recorder.ts';
 import { chooseSource, type ChosenSource } from './facts-origin.ts';
 import { Facts } from './facts.ts';
 import { drainMatcher, matchingDrains, type DrainingServerStatus } from './drain-status.ts';
 import { Draining, logCut } from './draining.ts';
 import { Flows } from './flows.ts';
+import { reportFamilies } from './family-warnings.ts';
+import { HealthChecks, type HealthCheckListener } from './health-checks.ts';
+import { HealthReport } from './health-report.ts';
+import { openKernel, type OpenedKernel } from './kernel-start.ts';
 import { LocalAddresses } from './local-addresses.ts';
 import { MissingSchedulers } from './missing-schedulers.ts';
-import type { Log } from './log.ts';
+import { LINES } from './log-lines.ts';
+import { named, type AgentLog } from './log.ts';
+import { ManifestProblems } from './manifest-problems.ts';
+import type { MetricFamily } from './metric-families.ts';
+import type { MetricSources } from './metrics.ts';
+import { MetricsCollector } from './metrics-collector.ts';
+import { awaits, detectNodeIps } from './node-ips.ts';
+import { NodeGate } from './node-gate.ts';
 import { NODE_TIMERS } from './node-timers.ts';
+import { applyOomScore } from './oom-score.ts';
+import { OwnNode } from './own-node.ts';
 import { makePacer } from './pacer.ts';
+import { reportPrivileges, requireRoot } from './privileges.ts';
+import { isNodeEligible, ProxyHealth } from './proxy-health.ts';
 import { describeRival, findRival } from './rival.ts';
-import { ipvsSettings, nodeOptionsFrom } from './settings.ts';
-import { detectFamilies, readConfig, requireRoot, requireScheduler, type DaemonOptions } from './start-up.ts';
-import { agentMetrics, type MetricFamily } from './metrics.ts';
+import { healthCheckAddresses } from './service-health.ts';
+import { ServiceTraffic } from './service-traffic.ts';
+import { ipvsSettings, logSettings, nodeOptionsFrom } from './settings.ts';
+import { requireScheduler, type DaemonOptions } from './start-up.ts';
 import { collectFacts, collectStatus, failureText, type AgentStatus } from './status.ts';
 import { SyncLoop, type SyncReason } from './sync-loop.ts';
 import { TakeOver } from './take-over.ts';
@@ -42,10 +63,40 @@ const RETRY_INITIAL_MS = 1000;
 const RETRY_MAX_MS = 30_000;
 /** `run --once` gives up on an API server that is away for this long. */
 const ONCE_WAIT_MS = 60_000;
+/** The longest that verification leaves between two checks. */
+const ROUND_INTERVAL_MS = 15_000;
+
+/** What was read before anything is opened; see readConfig. */
+export interface DaemonStart extends DaemonOptions {
+  readonly log: AgentLog;
+  readonly loaded: LoadedConfig;
+  readonly nodeName: string;
+}
+
+/** A port that nobody answers on. */
+export type ListenFailure =
+  | { readonly of: 'health'; readonly address: string; readonly reason: string }
+  | { readonly of: 'metrics'; readonly reason: string }
+  | {
+      readonly of: 'service';
+      readonly key: ServiceKey;
+      readonly port: number;
+      readonly reason: string;
+    };
+
+/** Faces with ports: they hear of what changes while the agent runs. */
+export interface DaemonFace extends HealthCheckListener {
+  onConfig(config: Config): void;
+  /** Health-check ports that listen, and those that could not and are tried again. */
+  counts(): { readonly open: number; readonly failed: number };
+}
 
 /** A running agent. */
 export class Daemon {
-  private readonly log: Log;
+  /** What the health ports answer from. */
+  readonly health: ProxyHealth;
+  readonly collector: MetricsCollector;
+  private readonly log: AgentLog;
   private readonly port: KernelPort;
   private readonly counted: CountedPort;
   private readonly backend: IpvsBackend;
@@ -58,88 +109,101 @@ export class Daemon {
   private readonly draining: Draining;
   private readonly takeOver: TakeOver;
   private readonly configFollower: ConfigFollower;
+  private readonly recorder: EventRecorder;
+  private readonly report: HealthReport;
+  private readonly healthChecks = new HealthChecks();
+  private readonly ownNode: OwnNode;
+  private readonly gate: NodeGate;
+  private readonly manifestProblems: ManifestProblems;
   private readonly nodeName: string;
   private readonly families: readonly Family[];
   private readonly behaviour: KernelBehaviour;
-  private config: Config;
+  private loaded: LoadedConfig;
+  private face: DaemonFace | null = null;
   private localAddresses: readonly IpAddress[] = [];
   /** Resolves when the first complete snapshot is known; never when the daemon is stopped before. */
   private complete: Promise<void> = Promise.resolve();
+  private isComplete = false;
   private isStopping = false;
-  private manifestProblems: readonly ManifestProblem[] = [];
-  private readonly loggedManifests = new Set<string>();
+  private readonly reloads = { ok: 0, refused: 0 };
   private readonly missingSchedulers = new MissingSchedulers(probeScheduler);
   private readonly pace = makePacer(() => performance.now(), nextTurn);
+  private readonly failed = Promise.withResolvers<PointsmanError>();
 
-  private constructor(
-    options: DaemonOptions,
-    config: Config,
-    nodeName: string,
-    families: readonly Family[],
-    port: KernelPort,
-    behaviour: KernelBehaviour,
-    suspects: ReadonlyMap<Family, boolean>,
-    source: ChosenSource,
-  ) {
+  private constructor(options: DaemonStart, kernel: OpenedKernel, source: ChosenSource) {
+    const { loaded, log, nodeName } = options;
+    const { port, families, behaviour, suspects } = kernel;
+    const beside = (task: Parameters<SyncLoop['beside']>[0]): Promise<void> => this.loop.beside(task);
+    const { config } = loaded;
     this.behaviour = behaviour;
-    this.log = options.log;
-    this.config = config;
+    this.log = log;
+    this.loaded = loaded;
     this.nodeName = nodeName;
     this.families = families;
     this.port = port;
     this.counted = new CountedPort(port);
+    this.ownNode = new OwnNode(nodeName, named(log, 'own-node'));
+    this.gate = new NodeGate(named(log, 'node-gate'));
+    this.manifestProblems = new ManifestProblems(named(log, 'manifests'));
+    this.collector = new MetricsCollector({
+      ...{ families, now: () => performance.now(), wallMs: () => Date.now() },
+      sources: () => this.metricSources(),
+      featureGates: () => this.config.featureGates,
+      traffic: this.serviceTraffic(),
+    });
+    this.recorder = new EventRecorder(source, nodeName, log, this.collector.restClient);
+    this.health = new ProxyHealth({
+      healthTimeoutMs: 2 * config.syncPeriodMs,
+      roundIntervalMs: ROUND_INTERVAL_MS,
+    });
+    this.report = new HealthReport({
+      ...{ health: this.health, families, now: () => NODE_TIMERS.now() },
+      status: () => this.agent.status,
+      problemsOf: (key) => this.backend.problems().get(key) ?? [],
+      checkError: () => this.verification.status.lastError,
+    });
     this.flows = new Flows({
-      beside: (task) => this.loop.beside(task),
-      log: this.log,
-      timers: NODE_TIMERS,
+      ...{ beside, log: named(log, 'flows'), timers: NODE_TIMERS },
+      onPass: (pass) => this.collector.proxy.onFlowPass(pass),
     });
     this.backend = new IpvsBackend(this.counted, families, this.settings(), {
-      onRepair: (repair) => logRepair(this.log, repair),
+      onRepair: (repair) => logRepair(named(log, 'verification'), repair),
       onFlowChange: (change) => this.flows.keeper.note(change),
-      onCut: (cut) => logCut(this.log, cut),
+      onCut: (cut) => logCut(named(log, 'draining'), cut),
       onTakeOver: (virtualServers) =>
-        this.log.info('Took over virtual servers of the proxy before us in place', { virtualServers }),
+        log.info('Took over virtual servers of the proxy before us in place', { virtualServers }),
     });
     this.facts = new Facts({
-      ...{ source, config, nodeName, record: options.record, log: this.log, timers: NODE_TIMERS },
+      ...{ source, config, nodeName, record: options.record, log: named(log, 'facts'), timers: NODE_TIMERS },
       onFacts: (...facts) => this.onFacts(...facts),
+      apiObserver: this.collector.restClient,
     });
     this.agent = new Agent({
-      backend: this.backend,
-      log: this.log,
-      node: this.nodeOptions(),
-      pace: this.pace,
+      ...{ backend: this.backend, log: named(log, 'agent'), node: this.nodeOptions(), pace: this.pace },
       onDirty: () => this.loop.request(),
+      observers: [this.collector.proxy, this.report, this.healthChecks],
     });
     this.loop = new SyncLoop(
       (reason) => this.sync(reason),
-      (error) => this.log.error('Sync ended with an unexpected error', { err: errorLine(error) }),
+      (error) => log.error('Sync ended with an unexpected error', { err: errorLine(error) }),
       {
-        minIntervalMs: config.minSyncPeriodMs,
-        retryInitialMs: RETRY_INITIAL_MS,
-        retryMaxMs: RETRY_MAX_MS,
-        timers: NODE_TIMERS,
+        ...{ minIntervalMs: config.minSyncPeriodMs, maxIntervalMs: config.syncPeriodMs },
+        ...{ retryInitialMs: RETRY_INITIAL_MS, retryMaxMs: RETRY_MAX_MS, timers: NODE_TIMERS },
       },
     );
     this.verification = new Verification({
-      backend: this.backend,
-      agent: this.agent,
-      syncLoop: this.loop,
-      log: this.log,
-      timers: NODE_TIMERS,
-      afterWork: () => this.afterWork(),
+      ...{ backend: this.backend, agent: this.agent, syncLoop: this.loop, timers: NODE_TIMERS },
+      log: named(log, 'verification'),
+      afterWork: () => {
+        this.afterWork();
+        this.report.afterCheck();
+      },
     });
     this.draining = new Draining({
-      backend: this.backend,
-      agent: this.agent,
-      beside: (task) => this.loop.beside(task),
-      timers: NODE_TIMERS,
+      ...{ backend: this.backend, agent: this.agent, beside, timers: NODE_TIMERS },
     });
     this.takeOver = new TakeOver({
-      families,
-      kernel: port,
-      suspects,
-      tables: () => findProxyTables(families),
+      ...{ families, kernel: port, suspects, tables: () => findProxyTables(families) },
       openLeftovers: () => KernelCleanupPort.open(families),
       verifier: this.backend.verifier,
       obstacle: () => failureText(collectFacts(this.agent, this.backend)),
@@ -149,57 +213,45 @@ export class Daemon {
       },
       beside: (work) => this.verification.beside(work),
       onRemoved: () => this.backend.retellFlows(),
-      log: this.log,
-      timers: NODE_TIMERS,
+      ...{ log: named(log, 'take-over'), timers: NODE_TIMERS },
     });
     this.configFollower = new ConfigFollower({
-      log: this.log,
+      ...{ log: named(log, 'config-follower'), flags: options.flags },
       check: ({ ipvs }) => requireScheduler(ipvs.scheduler),
-      flags: options.flags,
-      onConfig: (changed) => this.takeConfig(changed.config),
+      onConfig: (changed) => this.takeConfig(changed),
+      onRefused: (error) => {
+        this.reloads.refused++;
+        this.events.invalidConfiguration(error.message);
+      },
     });
   }
 
   /**
-   * Opens the kernel, reads manifests or begins to read an API server, and reads this node's addresses; writes nothing yet. `claim` runs once the configuration is known to be
-   * good and before the kernel is touched; what it throws ends the opening. Throws what is missing (MISSING_...), INVALID_CONFIG,
-   * UNSUPPORTED_MODE, INVALID_MANIFEST.
+   * Opens the kernel, reads manifests or begins to read an API server, and reads this node's addresses; forwarding is not touched yet. `claim`
+   * runs before the kernel is touched; what it throws ends the opening. Throws what is missing (MISSING_...), USAGE, INVALID_MANIFEST,
+   * and what the kernel refuses.
    */
-  static async open(
-    options: DaemonOptions,
-    claim: (config: Config) => Promise<void> = async () => {},
-  ): Promise<Daemon> {
-    const { config, nodeName } = await readConfig(options);
+  static async open(options: DaemonStart, claim: () => Promise<void> = async () => {}): Promise<Daemon> {
+    const { loaded, log } = options;
+    const { config } = loaded;
+    log.info(LINES.versionInfo, { version: VERSION });
     const source = chooseSource(options.facts, config, {
       ...{ asker: 'agent', hasConfigFile: options.configPath !== undefined, env: process.env },
-      onVoid: (line) => options.log.warn(line),
+      onVoid: (line) => log.warn(line),
       onKept: (problem) =>
         problem === null
-          ? options.log.info('The credentials for the API server can be read again')
-          : options.log.warn('Credentials cannot be renewed; the last good ones are used', {
-              err: problem.message,
-            }),
+          ? log.info('The credentials for the API server can be read again')
+          : log.warn('Credentials cannot be renewed; the last good ones are used', { err: problem.message }),
     });
+    if (source.kind === 'api' && config.clientConnection.kubeconfig === '' && !options.facts.master)
+      log.info(LINES.inCluster);
     requireRoot();
-    await claim(config);
-    const families = detectFamilies();
-    const suspects = new Map<Family, boolean>();
-    const port = await KernelPort.open(families, {
-      onSavedRules: (family, text) => suspects.set(family, suspects.get(family) === true || mayBeLeft(text)),
-    });
-    await requireScheduler(config.ipvs.scheduler);
-    const behaviour = probeKernelBehaviour();
-    const daemon = new Daemon(options, config, nodeName, families, port, behaviour, suspects, source);
-    options.log.info('Probed what this kernel does', {
-      connectionReuse: behaviour.connectionReuse.result,
-      removedServer: behaviour.removedServer.result,
-      estimation: behaviour.estimation.result,
-      elapsedMs: behaviour.tookMs,
-    });
-    for (const family of families) {
-      const { flavour, reason } = port.iptablesOf(family);
-      options.log.info('Using iptables', { family, flavour, reason });
-    }
+    reportPrivileges(log);
+    applyOomScore(config.oomScoreAdj, log);
+    await claim();
+    const daemon = new Daemon(options, await openKernel(config, log), source);
+    log.info(LINES.usingIpvs);
+    if (loaded.origins.get('ipvs.scheduler')?.kind === 'default') log.info(LINES.schedulerDefault);
     await daemon.readFacts();
     return daemon;
   }
@@ -208,6 +260,8 @@ export class Daemon {
     await this.takeOver.beforeSync();
     const result = await this.agent.sync(reason);
     this.afterWork();
+    this.report.afterSync();
+    this.healthChecks.handOut();
     const isNews = await this.missingSchedulers.learn(this.backend.failedOperations(), (key) =>
       (this.agent.planOf(key)?.virtualServers ?? []).map(({ scheduler }) => scheduler),
     );
@@ -227,19 +281,34 @@ export class Daemon {
   }
 
   private nodeOptions(): NodeOptions {
-    // While the parts are made there is no agent yet, hence no Node object.
-    const node = (this.agent as Agent | undefined)?.snapshot.node(this.nodeName);
     return nodeOptionsFrom(this.config, {
       nodeName: this.nodeName,
       families: this.families,
-      node,
+      node: this.ownNode.current,
       localAddresses: this.localAddresses,
       missingSchedulers: this.missingSchedulers.current(),
     });
   }
 
+  /** Traffic of Services, where it is asked for. */
+  private serviceTraffic(): ServiceTraffic {
+    return new ServiceTraffic({
+      settings: () => this.config.serviceTraffic,
+      serviceKeys: () => this.agent.serviceKeys(),
+      virtualServersOf: (key) => this.backend.virtualServersOf(key),
+      readPieces: () => this.port.countedServicePieces(),
+      hasCounters: () => this.port.sysctl('net/ipv4/vs/run_estimation') !== '0',
+      isSyncing: () => this.agent.status.isPending,
+      ...{ pace: this.pace, now: () => performance.now() },
+      onError: (err) => this.log.warn('Cannot read the traffic of Services', { err }),
+    });
+  }
+
   private async readFacts(): Promise<void> {
     await this.facts.open();
+    if (this.facts.isFromServer)
+      for (const line of [LINES.startingServices, LINES.startingEndpointSlices, LINES.startingNode])
+        this.log.info(line);
     await this.addresses.follow({
       onChange: () => this.onAddresses(),
       onServiceLink: (event) => this.verification.onServiceLink(event),
@@ -266,21 +335,41 @@ export class Daemon {
     warnings: readonly ManifestProblem[],
     more = false,
   ): void {
-    this.manifestProblems = problems;
-    const lines = new Set([...problems, ...warnings].map(formatManifestProblem));
-    for (const line of lines) if (!this.loggedManifests.has(line)) this.log.warn(line);
-    this.loggedManifests.clear();
-    for (const line of lines) this.loggedManifests.add(line);
+    this.manifestProblems.take(problems, warnings);
     this.agent.onEvents(events, more);
     if (events.some((event) => (event.type === 'apply' ? event.object.kind : event.kind) === 'Node'))
-      this.agent.setNode(this.nodeOptions());
+      this.takeNode();
+  }
+
+  private takeNode(): void {
+    const node = this.agent.snapshot.node(this.nodeName);
+    this.ownNode.take(node, this.config);
+    this.health.setNodeEligible(isNodeEligible(node, this.facts.isFromServer));
+    this.onNode();
+    if (this.isComplete) this.updateGate();
+  }
+
+  private updateGate(): void {
+    this.gate.update(awaits(this.config, this.nodeName, this.ownNode.current));
+    if (this.gate.awaited !== '') this.report.awaiting(this.gate.awaited);
+  }
+
+  /** Whatever plans depend on may have changed on this node. */
+  private onNode(): void {
+    this.agent.setNode(this.nodeOptions());
+    this.healthChecks.setAddresses(this.healthCheckAddresses());
+  }
+
+  private healthCheckAddresses(): ReturnType<typeof healthCheckAddresses> {
+    return healthCheckAddresses(this.config, this.nodeOptions());
   }
 
   /** One sync. Resolves with the reasons why something is not programmed; empty when all is. */
   async runOnce(): Promise<string[]> {
     if (!(await this.isCompleteIn(ONCE_WAIT_MS)))
       return [`not everything was read within ${ONCE_WAIT_MS / 1000} s: ${this.facts.status.trouble}`];
-    this.agent.setComplete();
+    await this.start();
+    if (this.gate.awaited !== '') return [`waiting for ${this.gate.awaited}`];
     await this.loop.idle();
     const { lastReport, lastError } = this.agent.status;
     if (lastError !== '') return [lastError];
@@ -306,16 +395,46 @@ export class Daemon {
 
   /** Syncs as soon as the first complete snapshot is known, and goes on following facts, configuration and addresses until `stop`. */
   run(configPath: string | undefined): void {
-    if (configPath !== undefined) this.configFollower.follow(configPath);
-    void this.begin();
+    if (configPath !== undefined) this.configFollower.follow(configPath, this.loaded);
+    this.events.starting();
+    this.begin().catch((error: unknown) => {
+      this.failed.resolve(
+        error instanceof PointsmanError ? error : new PointsmanError('INVALID_CONFIG', errorLine(error)),
+      );
+    });
+  }
+
+  /** Resolves when the agent cannot go on although nothing is wrong with the kernel: settings that do not fit this node. */
+  get whenFailed(): Promise<PointsmanError> {
+    return this.failed.promise;
   }
 
   private async begin(): Promise<void> {
     await this.complete;
     if (this.isStopping) return;
     this.facts.watch();
-    this.agent.setComplete();
-    this.verification.start();
+    await this.start();
+    await this.gate.opened;
+    if (!this.isStopping) this.verification.start();
+  }
+
+  /** Begins to sync, as soon as this node is known well enough; resolves at once when it is not. Throws for settings that do not fit it. */
+  private async start(): Promise<void> {
+    this.isComplete = true;
+    this.report.started();
+    this.takeNode();
+    const opened = this.gate.opened.then(() => {
+      if (this.isStopping) return;
+      const nodeIps = detectNodeIps(this.ownNode.current?.addresses ?? [], this.config.bindAddress);
+      const { families } = this;
+      this.ownNode.reportUnknown(this.config);
+      requirePrimaryFamily(nodeIps.primaryFamily, families);
+      const podCIDRs = this.ownNode.current?.podCIDRs ?? [];
+      reportFamilies(this.config, { nodeIps, podCIDRs, families }, this.log);
+      this.agent.setComplete();
+    });
+    if (this.gate.awaited === '') await opened;
+    else opened.catch((error: PointsmanError) => this.failed.resolve(error));
   }
 
   private async isCompleteIn(limitMs: number): Promise<boolean> {
@@ -328,16 +447,64 @@ export class Daemon {
 
   private onAddresses(): void {
     this.localAddresses = this.addresses.current();
-    this.agent.setNode(this.nodeOptions());
+    this.onNode();
   }
 
-  private takeConfig(config: Config): void {
-    this.config = config;
+  private get config(): Config {
+    return this.loaded.config;
+  }
+
+  private get events(): EventRecorder['events'] {
+    return this.recorder.events;
+  }
+
+  private takeConfig(loaded: LoadedConfig): void {
+    const { config } = loaded;
+    const before = this.config;
+    this.loaded = loaded;
+    this.reloads.ok++;
+    this.log.configure(logSettings(config));
     this.missingSchedulers.forget();
     this.backend.configure(this.settings());
     this.loop.setMinInterval(config.minSyncPeriodMs);
-    this.agent.setNode(this.nodeOptions());
+    this.loop.setMaxInterval(config.syncPeriodMs);
+    this.health.setHealthTimeout(2 * config.syncPeriodMs);
+    if (config.oomScoreAdj !== before.oomScoreAdj) applyOomScore(config.oomScoreAdj, this.log);
+    if (!isDeepStrictEqual(config.conntrack, before.conntrack))
+      applyConntrack(config.conntrack, this.log).catch((error: unknown) =>
+        this.log.error('The conntrack settings could not be changed', { err: errorLine(error) }),
+      );
+    this.onNode();
+    if (this.isComplete) this.updateGate();
     this.agent.setSettingsChanged();
+    this.face?.onConfig(config);
+  }
+
+  /** The configuration in force. */
+  get loadedConfig(): LoadedConfig {
+    return this.loaded;
+  }
+
+  /** From here on `face` hears of what changes, beginning with the health-check ports that there are. */
+  attach(face: DaemonFace): void {
+    this.face = face;
+    this.healthChecks.listen(face, this.healthCheckAddresses());
+  }
+
+  /** A port could not be had and the agent ends, or goes on without it; told by an Event. */
+  tellListenFailure(failure: ListenFailure): void {
+    switch (failure.of) {
+      case 'health':
+        return this.events.healthServerFailed(failure.address, failure.reason);
+      case 'metrics':
+        return this.events.metricsServerFailed(failure.reason);
+      case 'service': {
+        const { namespace, name } = splitServiceKey(failure.key);
+        // What is kept of a Service has no uid: nothing else needs it.
+        const service = { namespace, name, uid: '' };
+        return this.events.serviceHealthServerFailed(service, failure.port, failure.reason);
+      }
+    }
   }
 
   /** Resolves when everything known is programmed or has failed. */
@@ -346,16 +513,7 @@ export class Daemon {
   }
 
   private problems(): Problem[] {
-    const manifests = this.manifestProblems.map(
-      ({ file, line, column, object, field, message, remedy }): Problem => ({
-        object: object === '' ? file : `${object} (${file}:${line}:${column})`,
-        field,
-        reason: 'InvalidField',
-        message,
-        remedy,
-      }),
-    );
-    return [...manifests, ...this.agent.problems()];
+    return [...this.manifestProblems.problems(), ...this.agent.problems()];
   }
 
   async status(only?: (key: ServiceKey) => boolean): Promise<AgentStatus> {
@@ -365,6 +523,8 @@ export class Daemon {
       verification: this.verification.status,
       takeOver: this.takeOver.status,
       facts: this.facts.status,
+      awaited: this.gate.awaited,
+      health: this.health.reasons(NODE_TIMERS.now()),
       problems: this.problems(),
     };
   }
@@ -382,14 +542,24 @@ export class Daemon {
     return ended;
   }
 
-  metrics(): MetricFamily[] {
-    return agentMetrics({
+  metrics(): Promise<MetricFamily[]> {
+    return this.collector.collect();
+  }
+
+  private metricSources(): MetricSources {
+    const events = this.recorder.counts;
+    return {
       facts: collectFacts(this.agent, this.backend),
       verification: this.verification.status,
       kernel: this.counted,
       flows: this.flows.keeper,
       source: this.facts.status,
-    });
+      counts: {
+        configReloads: this.reloads,
+        ...(this.face === null ? {} : { healthCheckListeners: this.face.counts() }),
+        ...(events === null ? {} : { events }),
+      },
+    };
   }
 
   /** Ends following and lets a running sync end; `onWait` hears what it waits for. Forwarding stays as it is. */
@@ -409,6 +579,8 @@ export class Daemon {
     await this.takeOver.stop();
     onWait('the sync that runs');
     await this.loop.stop();
+    onWait('the Events');
+    await this.recorder.close();
     this.port.close();
   }
 }

@@ -19,8 +19,6 @@ export interface HealthReportParts {
   readonly problemsOf: (key: ServiceKey) => readonly Problem[];
   /** Why the last check of the kernel failed, '' when it went through. */
   readonly checkError: () => string;
-  /** What the first sync waits for, '' for nothing. */
-  readonly awaits: () => string;
   /** Milliseconds of a clock that only goes forward. */
   readonly now: () => number;
 }
@@ -37,6 +35,12 @@ export class HealthReport implements SyncObserver {
   started(): void {
     const { families, health, now } = this.parts;
     for (const family of families) health.started(family, now());
+  }
+
+  /** The first sync waits for this, in words: wrong when it takes long. */
+  awaiting(what: string): void {
+    const { families, health, now } = this.parts;
+    for (const family of families) health.failing(family, `waiting for ${what}`, now());
   }
 
   onQueued(): void {
@@ -56,9 +60,9 @@ export class HealthReport implements SyncObserver {
 
   /** Also where a sync keeps being asked for: a sync that went through has programmed all that was known when it began. */
   private tell(isSync: boolean): void {
-    const { awaits, checkError, families, health, now, problemsOf, status } = this.parts;
+    const { checkError, families, health, now, problemsOf, status } = this.parts;
     const { isPending, lastError, lastReport } = status();
-    const failure = awaits() || failureOf(lastError, lastReport, problemsOf) || checkError();
+    const failure = failureOf(lastError, lastReport, problemsOf) || checkError();
     const atMs = now();
     for (const family of families) {
       if (failure !== '') health.failing(family, failure, atMs);

@@ -196,7 +196,7 @@ describe('the metrics of an agent', () => {
     const counts = {
       configReloads: { ok: 2, refused: 1 },
       healthCheckListeners: { open: 3, failed: 1 },
-      events: { written: 4, dropped: 5 },
+      events: { written: 4, dropped: 5, failed: 0 },
     };
     const families = metrics({}, { counts });
     expect(samples(families, 'config_reloads_total')).toEqual(['ok 2', 'refused 1']);

@@ -41,8 +41,8 @@ export interface DaemonCounts {
   readonly configReloads?: { readonly ok: number; readonly refused: number };
   /** Health-check ports of Services: open at present, and those that could not be opened and are tried again. */
   readonly healthCheckListeners?: { readonly open: number; readonly failed: number };
-  /** Kubernetes Events since the start: written, and given up for want of room or of an API server. */
-  readonly events?: { readonly written: number; readonly dropped: number };
+  /** Kubernetes Events since the start: written, dropped for want of room, and failed: refused, or given up after an outage. */
+  readonly events?: { readonly written: number; readonly dropped: number; readonly failed: number };
 }
 
 /** Objects that pointsman_failed_operation_info names; all are in the status. */
@@ -241,8 +241,8 @@ function daemonMetrics({ configReloads, healthCheckListeners, events }: DaemonCo
     ),
     counter(
       'events_total',
-      'Kubernetes Events, by what became of them: written, dropped.',
-      byLabel('result', events, ['written', 'dropped']),
+      'Kubernetes Events, by what became of them: written, dropped (no room), failed (refused or given up).',
+      byLabel('result', events, ['written', 'dropped', 'failed']),
     ),
   ];
 }

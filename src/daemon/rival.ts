@@ -5,7 +5,9 @@ import { readdir, readFile, readlink } from 'node:fs/promises';
 import { request } from 'node:http';
 import { basename, join } from 'node:path';
 import type { SocketAddress } from '../config/config.ts';
+import { abstractNameHolder } from '../kernel/unix-socket.ts';
 import { PointsmanError } from '../model/errors.ts';
+import { AGENT_NAME } from './agent-lock.ts';
 
 const NAME = 'kube-proxy';
 const MODES: ReadonlySet<string> = new Set(['ipvs', 'iptables', 'nftables', 'userspace']);
@@ -33,7 +35,9 @@ export interface RivalOptions {
 /** Resolves with the first one found, or null. Never rejects: what cannot be read or does not answer in 500 ms is not there. */
 export async function findRival(options: RivalOptions): Promise<Rival | null> {
   const { procFolder = '/proc', ownPid = process.pid, metricsAddress } = options;
-  const pid = await findProcess(procFolder, ownPid);
+  // An agent of ours may have been called kube-proxy.
+  const agentPid = abstractNameHolder(AGENT_NAME)?.pid ?? ownPid;
+  const pid = await findProcess(procFolder, [ownPid, agentPid]);
   const url = `http://${loopbackOf(metricsAddress)}/proxyMode`;
   const mode = await askMode(url);
   if (pid !== null) return { pid, mode, foundBy: '/proc' };
@@ -59,11 +63,12 @@ export function rivalError(rival: Rival): PointsmanError {
   );
 }
 
-async function findProcess(procFolder: string, ownPid: number): Promise<number | null> {
-  const own = await namespaceOf(procFolder, ownPid);
+/** `ours` begins with this process. */
+async function findProcess(procFolder: string, ours: readonly [number, number]): Promise<number | null> {
+  const own = await namespaceOf(procFolder, ours[0]);
   const names = await readdir(procFolder).catch(() => []);
   for (const name of names) {
-    if (!/^[1-9]\d*$/.test(name) || Number(name) === ownPid) continue;
+    if (!/^[1-9]\d*$/.test(name) || ours.includes(Number(name))) continue;
     const folder = join(procFolder, name);
     // Where namespaces cannot be read, the port must tell: a kube-proxy of another node of kind is none of our business.
     if ((await isKubeProxy(folder)) && own !== null && (await namespaceOf(procFolder, Number(name))) === own)

@@ -8,6 +8,8 @@ import type { Scheduler } from '../model/schedulers.ts';
 import type { NodeRecord } from '../model/node.ts';
 import type { LocalDetector, NodeOptions } from '../plan/plan.ts';
 import { makeNodeOptions, type NodeSettings } from '../plan/node-options.ts';
+import { parseVmodule } from './log-vmodule.ts';
+import type { LogSettings } from './log.ts';
 import { detectNodeIps } from './node-ips.ts';
 
 /** What is known of this machine: its name, the families of its kernel, its Node object when there is one, its addresses. */
@@ -83,6 +85,12 @@ export function ipvsSettings(
     drainTimeoutMs: config.drainTimeoutMs,
     ...clock,
   };
+}
+
+/** What the configuration says of the log. */
+export function logSettings({ logging }: Config): LogSettings {
+  const { format, verbosity, vmodule } = logging;
+  return { format, verbosity, vmodule: vmodule === '' ? [] : parseVmodule(vmodule) };
 }
 
 /** The name by which this node knows itself: the override, then the configuration's, then the host name; trimmed, lower case. */

@@ -27,14 +27,16 @@ export interface DaemonOptions {
   readonly log: Log;
 }
 
-/** Configuration and node name, with what is odd about them in the log. Throws INVALID_CONFIG, UNSUPPORTED_MODE, USAGE. */
+/** Configuration and node name, with what is odd about them in the log; `onRead` hears of it before that. Throws INVALID_CONFIG, UNSUPPORTED_MODE, USAGE. */
 export async function readConfig(
   options: DaemonOptions,
+  onRead: (config: Config) => void = () => {},
 ): Promise<{ config: Config; nodeName: string; loaded: LoadedConfig }> {
   const { configPath, flags = NO_FLAGS } = options;
   const loaded = configPath === undefined ? configFromFlags(flags) : await loadConfig(configPath, { flags });
-  for (const warning of loaded.warnings) options.log.warn(warning);
   const { config } = loaded;
+  onRead(config);
+  for (const warning of loaded.warnings) options.log.warn(warning);
   const nodeName = nodeNameOf(options.hostnameOverride, config, hostname());
   if (!isDnsSubdomain(nodeName)) {
     throw new PointsmanError(

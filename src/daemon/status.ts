@@ -102,6 +102,10 @@ export interface AgentStatus extends AgentFacts {
   readonly takeOver: TakeOverStatus | null;
   /** Where Services come from, and how that goes; null where nobody follows them. */
   readonly facts: FactsStatus | null;
+  /** What must be known of this node before anything is programmed, '' when all of it is. */
+  readonly awaited: string;
+  /** Why health is red, one line each; empty while it is not. */
+  readonly health: readonly string[];
   readonly kernel: KernelStatus;
   readonly problems: readonly Problem[];
 }
@@ -176,6 +180,8 @@ export async function collectStatus(
     verification: null,
     takeOver: null,
     facts: null,
+    awaited: '',
+    health: [],
     kernel: kernelStatus(backend),
     problems: agent.problems(),
   };

@@ -11,6 +11,7 @@ import {
   type Answerer,
   type Asked,
 } from './answer.ts';
+import { VERSION } from '../files/version.ts';
 import type { EngineLimits } from './http-engine.ts';
 import { PROMETHEUS_CONTENT_TYPE } from './prometheus-text.ts';
 import { flagz, statusz, type StatuszFacts } from './zpages.ts';
@@ -63,7 +64,7 @@ export function metricsAnswerer(shown: ShownFacts): Answerer {
       case '/metrics/slis':
         return slis(asked, shown);
       case '/proxyMode':
-        return textAnswer(200, shown.mode(), { nosniff: true });
+        return proxyMode(shown.mode());
       case '/configz':
         return jsonAnswer(200, goJson({ 'kubeproxy.config.k8s.io': shown.config() }));
       case '/flagz': {
@@ -78,6 +79,12 @@ export function metricsAnswerer(shown: ShownFacts): Answerer {
         return shown.isProfiling() ? debug(asked, shown) : notFound();
     }
   };
+}
+
+/** kube-proxy's answer, and whose it is: who looks for a kube-proxy beside it must not take this one for it (see daemon/rival.ts). */
+function proxyMode(mode: string): Answer {
+  const answer = textAnswer(200, mode, { nosniff: true });
+  return { ...answer, headers: [...answer.headers, ['Server', `pointsman/${VERSION}`]] };
 }
 
 /** One check, "ping", which an answer at all is proof of. */

@@ -84,6 +84,11 @@ export class ServiceHealthServer {
     return this.listeners;
   }
 
+  /** Services whose port could not be had, at least on one address. */
+  get failures(): number {
+    return this.failed.size;
+  }
+
   /**
    * Brings the listening sockets to what changed, and tries again what failed before: call it at the end of each sync, also when nothing
    * changed. Never rejects.
