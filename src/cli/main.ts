@@ -1,6 +1,7 @@
 // The program: one file per command, loaded only when it is called, so that --help is quick.
 // Exit codes: 0 good, 1 failed, 2 usage or configuration, 3 precondition missing, 4 changes pending (plan --detailed-exitcode).
 
+import { writeFileSync } from 'node:fs';
 import { isSea } from 'node:sea';
 import { Command, CommanderError, Option } from 'commander';
 import type { GivenFlags } from '../config/given-flags.ts';
@@ -223,6 +224,15 @@ async function withoutFlags(program: Command, argv: readonly string[]): Promise<
   return rest.includes('--version') ? [node, script, '--version'] : [node, script, name, ...rest];
 }
 
+/** ps and top show the process as what it is, by whatever name it was called; its command line stays. daemon/rival.ts knows it by that. */
+function nameProcess(): void {
+  try {
+    writeFileSync('/proc/self/comm', 'pointsman');
+  } catch {
+    // Without /proc nobody looks for it there.
+  }
+}
+
 let hasEnded = false;
 
 function exit(code: number): void {
@@ -242,6 +252,7 @@ function failWhenUnended(): void {
 async function main(): Promise<void> {
   endQuietlyWithoutReaders();
   failWhenUnended();
+  nameProcess();
   const { words, name } = calledCommand(
     {
       argv0: process.argv0,

@@ -43,6 +43,7 @@ describe('the exit code', () => {
     MISSING_PRIVILEGE: 3,
     MISSING_MODULE: 3,
     MISSING_TOOL: 3,
+    NO_NATIVE_LIBRARY: 3,
     AGENT_RUNNING: 3,
     RIVAL_PROXY: 3,
   };

@@ -67,6 +67,13 @@ describe('in /proc', () => {
     ['a script of that name', '/bin/sh\0/usr/local/bin/kube-proxy\0--x\0', 'kube-proxy', OURS, false],
     ['a script with a flag', '/bin/sh\0-e\0/usr/local/bin/kube-proxy\0', 'kube-proxy', OURS, false],
     ['Pointsman under that name', '/n/bin/node\0/n/src/cli/main.ts\0run\0', 'node', OURS, false],
+    [
+      'our executable under that name',
+      '/usr/local/bin/kube-proxy\0--config=/etc/x\0',
+      'pointsman',
+      OURS,
+      false,
+    ],
     ['an argument of that name', '/usr/bin/vim\0kube-proxy\0', 'vim', OURS, false],
     ['a longer name', '/usr/local/bin/kube-proxy-exporter\0', 'kube-proxy-expo', OURS, false],
   ])('%s', async (_, cmdline, comm, namespace, isFound) => {

@@ -10,6 +10,8 @@ import { PointsmanError } from '../model/errors.ts';
 import { AGENT_NAME } from './agent-lock.ts';
 
 const NAME = 'kube-proxy';
+/** What src/cli/main.ts names its process, whatever it was called. */
+const OWN_COMM = 'pointsman';
 const MODES: ReadonlySet<string> = new Set(['ipvs', 'iptables', 'nftables', 'userspace']);
 const ASK_TIMEOUT_MS = 500;
 const MAX_ANSWER_BYTES = 64;
@@ -82,8 +84,11 @@ async function isKubeProxy(folder: string): Promise<boolean> {
   const [command = '', ...words] = (await read('cmdline')).split('\0');
   // No command line: a kernel thread, or a process that has ended and waits for its parent.
   if (command === '') return false;
+  const comm = (await read('comm')).trim();
+  // We, under that name: another agent is the lock's business, and one that has let go of it may be ending still.
+  if (comm === OWN_COMM) return false;
   if (basename(command) === NAME) return true;
-  if ((await read('comm')).trim() !== NAME) return false;
+  if (comm !== NAME) return false;
   // A script of that name, such as bin/pointsman under a link: what it starts is found by itself.
   return !words.slice(0, 2).some((word) => basename(word) === NAME);
 }

@@ -8,11 +8,12 @@ import {
   readdirSync,
   readFileSync,
   rmSync,
+  symlinkSync,
   writeFileSync,
 } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { dirname, join } from 'node:path';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { endHelpers, HelperProcess } from '../helper-process.ts';
 import { MANIFESTS, VERSION } from './build.ts';
 import { run } from './run.ts';
@@ -53,6 +54,13 @@ export function describeHostile(program: () => string, isExecutable: boolean): v
     await endHelpers();
     rmSync(evil, { recursive: true, force: true });
   });
+
+  /** By this name it waits for rules on its standard input before it does anything; it gets none and is killed. */
+  const startWaiting = (name: string): HelperProcess => {
+    const link = join(mkdtempSync(join(evil, 'link-')), name);
+    symlinkSync(program(), link);
+    return new HelperProcess(link, [], { POINTSMAN_TELL_START: '1' });
+  };
 
   it.skipIf(isExecutable && !isRoot)('takes no code from the current folder', () => {
     const { status, stderr } = run(program(), EXPLAIN, { cwd: evil });
@@ -110,18 +118,19 @@ export function describeHostile(program: () => string, isExecutable: boolean): v
   });
 
   it('opens no debugger for SIGUSR1', async () => {
-    // Waits for rules on its standard input before it does anything, and gets none.
-    const restore = join(dirname(mark), 'ipvsadm-restore');
-    const started = new HelperProcess(
-      '/bin/sh',
-      ['-c', `ln -s "$1" "$2"; exec "$2"`, 'sh', program(), restore],
-      { POINTSMAN_TELL_START: '1' },
-    );
+    const started = startWaiting('ipvsadm-restore');
     await started.until('start: ');
     expect(signalsCaught(started.pid) & SIGUSR1).toBe(0n);
     const plain = new HelperProcess(process.execPath, ['-e', 'console.log("up"); process.stdin.resume()']);
     await plain.until('up');
     expect(signalsCaught(plain.pid) & SIGUSR1).toBe(SIGUSR1);
+  });
+
+  it('is shown as pointsman, with the command line it was given', async () => {
+    const started = startWaiting('ipvsadm-restore');
+    const read = (file: string): string => readFileSync(`/proc/${started.pid}/${file}`, 'utf8');
+    await vi.waitFor(() => expect(read('comm')).toBe('pointsman\n'), { timeout: 100_000, interval: 20 });
+    expect(read('cmdline')).toContain(isExecutable ? 'ipvsadm-restore' : 'lib/pointsman.cjs');
   });
 
   describe.runIf(isRoot)('for a user without a folder', () => {
