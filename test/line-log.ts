@@ -7,7 +7,7 @@ export function lineLog(): { readonly log: Log; readonly lines: string[] } {
   const lines: string[] = [];
   const log = openLog({
     verbosity: 9,
-    write: (line) => lines.push(line.replace(/^(.)\S+ \S+ +\d+ pointsman\]/, '$1')),
+    write: (line) => lines.push(line.replace(/^(.)\S+ \S+ +\d+ \S+\]/, '$1')),
     now: () => new Date(0),
     pid: 1,
   });

@@ -17,6 +17,7 @@ import { ControlChannel } from '../http/control-channel.ts';
 import { ProxyPorts } from '../http/proxy-ports.ts';
 import { errorLine, PointsmanError } from '../model/errors.ts';
 import { EXIT, exitCodeOf } from './exit-codes.ts';
+import { ownFolderDanger } from './own-folder.ts';
 import { openStderrLog } from './stderr-log.ts';
 import { followSignals, stopInTime } from './stopping.ts';
 
@@ -42,6 +43,8 @@ export interface RunOptions extends Omit<FactsOrigin, 'replaySpeed'> {
 export async function runCommand(options: RunOptions): Promise<number> {
   if (options.cleanup === true) return (await import('./cleanup.ts')).cleanUpAll(options);
   const log = openStderrLog(options.v);
+  const danger = ownFolderDanger();
+  if (danger !== null) log.warn(danger);
   const start = {
     facts: { ...options, replaySpeed: speedOf(options) },
     record: options.record,

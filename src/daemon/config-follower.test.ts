@@ -84,12 +84,12 @@ test('what this machine cannot do is refused', async () => {
 test('settings that wait for the next start are named until they are as they were', async () => {
   const next = following('');
   const waiting = (): string[] => lines.splice(0).filter((line) => line.includes('starts again'));
-  writeFileSync(path, text('oomScoreAdj: 1\nhostnameOverride: b'));
+  writeFileSync(path, text('bindAddressHardFail: true\nhostnameOverride: b'));
   await next();
-  expect(waiting().join('')).toContain('fields="hostnameOverride, oomScoreAdj"');
-  writeFileSync(path, text('oomScoreAdj: 1\nipvs: {scheduler: lc}'));
+  expect(waiting().join('')).toContain('fields="hostnameOverride, bindAddressHardFail"');
+  writeFileSync(path, text('bindAddressHardFail: true\nipvs: {scheduler: lc}'));
   await next();
-  expect(waiting().join('')).toContain('fields="oomScoreAdj"');
+  expect(waiting().join('')).toContain('fields="bindAddressHardFail"');
   writeFileSync(path, text('ipvs: {scheduler: sh}'));
   await next();
   expect(waiting()).toEqual([]);

@@ -234,7 +234,6 @@ export class Daemon {
   static async open(options: DaemonStart, claim: () => Promise<void> = async () => {}): Promise<Daemon> {
     const { loaded, log } = options;
     const { config } = loaded;
-    log.info(LINES.versionInfo, { version: VERSION });
     const source = chooseSource(options.facts, config, {
       ...{ asker: 'agent', hasConfigFile: options.configPath !== undefined, env: process.env },
       onVoid: (line) => log.warn(line),
@@ -243,9 +242,10 @@ export class Daemon {
           ? log.info('The credentials for the API server can be read again')
           : log.warn('Credentials cannot be renewed; the last good ones are used', { err: problem.message }),
     });
+    requireRoot();
+    log.info(LINES.versionInfo, { version: VERSION });
     if (source.kind === 'api' && config.clientConnection.kubeconfig === '' && !options.facts.master)
       log.info(LINES.inCluster);
-    requireRoot();
     reportPrivileges(log);
     applyOomScore(config.oomScoreAdj, log);
     await claim();

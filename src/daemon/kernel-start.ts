@@ -1,11 +1,11 @@
-// Opens this node's kernel for an agent: what it can forward, what it does, which iptables it has. Nothing is written to forwarding yet, but
-// conntrack's settings are, because their failure ends the start.
+// Opens this node's kernel for an agent: what it can forward, what it does, which iptables it has. Forwarding is not touched yet; conntrack's
+// settings are written, once it is sure that this kernel will do.
 
 import { KernelPort } from '../backends/ipvs/kernel-port.ts';
 import type { KernelBehaviour } from '../backends/ipvs/kernel-behaviour.ts';
 import { probeKernelBehaviour } from '../backends/ipvs/kernel-behaviour-probe.ts';
 import type { Config } from '../config/config.ts';
-import { errorLine } from '../model/errors.ts';
+import { PointsmanError } from '../model/errors.ts';
 import type { Family } from '../model/ip.ts';
 import { detectFamilies } from './address-families.ts';
 import { mayBeLeft } from './cleanup-plan.ts';
@@ -26,7 +26,6 @@ export interface OpenedKernel {
 
 /** Throws what is missing (MISSING_...) and KERNEL_REFUSED. */
 export async function openKernel(config: Config, log: Log): Promise<OpenedKernel> {
-  await applyConntrack(config.conntrack, log);
   const suspects = new Map<Family, boolean>();
   let port: KernelPort;
   try {
@@ -37,9 +36,12 @@ export async function openKernel(config: Config, log: Log): Promise<OpenedKernel
     });
     await requireScheduler(config.ipvs.scheduler);
   } catch (error) {
-    log.error(LINES.cannotUseIpvs, { err: errorLine(error) });
-    throw error;
+    if (!(error instanceof PointsmanError)) throw error;
+    throw new PointsmanError(error.code, `${LINES.cannotUseIpvs}: ${error.message}`, error.context, {
+      cause: error,
+    });
   }
+  await applyConntrack(config.conntrack, log);
   const behaviour = probeKernelBehaviour();
   log.info('Probed what this kernel does', {
     connectionReuse: behaviour.connectionReuse.result,

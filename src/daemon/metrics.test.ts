@@ -201,7 +201,7 @@ describe('the metrics of an agent', () => {
     const families = metrics({}, { counts });
     expect(samples(families, 'config_reloads_total')).toEqual(['ok 2', 'refused 1']);
     expect(samples(families, 'health_check_listeners')).toEqual(['open 3', 'failed 1']);
-    expect(samples(families, 'events_total')).toEqual(['written 4', 'dropped 5']);
+    expect(samples(families, 'events_total')).toEqual(['written 4', 'dropped 5', 'failed 0']);
     for (const name of ['config_reloads_total', 'health_check_listeners', 'events_total'])
       expect(samples(metrics(), name), name).toEqual([]);
   });

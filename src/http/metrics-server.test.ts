@@ -5,6 +5,7 @@ import { afterEach, beforeEach, describe, expect, it, test } from 'vitest';
 import { FakeTimers } from '../../test/fake-timers.ts';
 import { lineLog } from '../../test/line-log.ts';
 import { askRaw, bodyOf, statusOf, withoutTimes } from '../../test/raw-http.ts';
+import { VERSION } from '../files/version.ts';
 import type { IpAddress } from '../model/ip.ts';
 import type { Answerer } from './answer.ts';
 import { METRICS_LIMITS, metricsAnswerer, type ShownFacts } from './metrics-server.ts';
@@ -27,6 +28,9 @@ let hasZpages = true;
 let levels: number[] = [];
 let resets = 0;
 let requests = 0;
+
+/** By it an agent knows another one from a kube-proxy. */
+const SERVER = `Server: pointsman/${VERSION}\r\n`;
 
 const counted =
   (answerer: Answerer): Answerer =>
@@ -77,7 +81,7 @@ const ask = (target: string, options: AskOptions = {}): Promise<string> =>
 describe('/proxyMode', () => {
   it('is the mode without a newline', async () => {
     const answer = await ask('/proxyMode');
-    expect(withoutTimes(answer)).toBe(`HTTP/1.1 200 OK\r\n${TEXT}${NOSNIFF}${REST}ipvs`);
+    expect(withoutTimes(answer)).toBe(`HTTP/1.1 200 OK\r\n${TEXT}${NOSNIFF}${SERVER}${REST}ipvs`);
     expect(bodyOf(answer)).toBe(recorded('proxyMode.txt'));
   });
 });

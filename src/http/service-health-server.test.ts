@@ -200,7 +200,7 @@ describe('a port that cannot be had', () => {
     const reason = `cannot listen on 0.0.0.0:${port}: EADDRINUSE; another program listens there: stop it or choose another port`;
     expect(failures).toEqual([{ key: WEB, port, reason }]);
     expect(lines).toEqual([
-      `E "Failed to start healthcheck" service="default/lblocal" port=${port} err="${reason}"`,
+      `E "Failed to start healthcheck" err="${reason}" service="default/lblocal" port=${port}`,
     ]);
     await release();
     await apply();
