@@ -423,18 +423,21 @@ export class Daemon {
     this.isComplete = true;
     this.report.started();
     this.takeNode();
-    const opened = this.gate.opened.then(() => {
-      if (this.isStopping) return;
-      const nodeIps = detectNodeIps(this.ownNode.current?.addresses ?? [], this.config.bindAddress);
-      const { families } = this;
-      this.ownNode.reportUnknown(this.config);
-      requirePrimaryFamily(nodeIps.primaryFamily, families);
-      const podCIDRs = this.ownNode.current?.podCIDRs ?? [];
-      reportFamilies(this.config, { nodeIps, podCIDRs, families }, this.log);
-      this.agent.setComplete();
-    });
+    const opened = this.gate.opened.then(() => this.beginSyncs());
     if (this.gate.awaited === '') await opened;
     else opened.catch((error: PointsmanError) => this.failed.resolve(error));
+  }
+
+  /** This node is known well enough. */
+  private beginSyncs(): void {
+    if (this.isStopping) return;
+    const { families, ownNode } = this;
+    const nodeIps = detectNodeIps(ownNode.current?.addresses ?? [], this.config.bindAddress);
+    const podCIDRs = ownNode.current?.podCIDRs ?? [];
+    ownNode.reportUnknown(this.config);
+    requirePrimaryFamily(nodeIps.primaryFamily, families);
+    reportFamilies(this.config, { nodeIps, podCIDRs, families }, this.log);
+    this.agent.setComplete();
   }
 
   private async isCompleteIn(limitMs: number): Promise<boolean> {
