@@ -2,11 +2,11 @@
 // the whole process, and the CPU of watch events. Natively; the server (test/cluster/serve.ts) and each agent are processes of their own,
 // the agent bundled and started as bin/pointsman starts it.
 
-import { spawn, spawnSync, type ChildProcess } from 'node:child_process';
+import { spawnSync } from 'node:child_process';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
-import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
+import { Answering } from './answering.ts';
 
 type Row = Record<string, string | number>;
 
@@ -28,42 +28,6 @@ const ROOT = fileURLToPath(new URL('..', import.meta.url));
 const RUNS = 3;
 const EVENTS = 1000;
 const WARM_UP_EVENTS = 2000;
-/** For one line of one of the processes. */
-const LINE_TIMEOUT_MS = 300_000;
-
-/** A process that answers with lines of JSON. */
-class Answering {
-  private readonly child: ChildProcess;
-  private readonly lines: AsyncIterator<string>;
-
-  constructor(args: readonly string[]) {
-    this.child = spawn(process.execPath, args, {
-      ...{ stdio: ['pipe', 'pipe', 'inherit'], cwd: ROOT },
-      // As bin/pointsman.
-      env: { ...process.env, MALLOC_ARENA_MAX: '1' },
-    });
-    this.lines = createInterface({ input: this.child.stdout! })[Symbol.asyncIterator]();
-  }
-
-  say(line: string): void {
-    this.child.stdin?.write(`${line}\n`);
-  }
-
-  async next(): Promise<unknown> {
-    const timer = setTimeout(() => this.child.kill('SIGKILL'), LINE_TIMEOUT_MS);
-    const { value, done } = await this.lines.next();
-    clearTimeout(timer);
-    if (done === true) throw new Error(`a process of the bench ended early (${this.child.exitCode})`);
-    return JSON.parse(value as string);
-  }
-
-  async end(): Promise<void> {
-    if (this.child.exitCode !== null) return;
-    const ended = new Promise((resolve) => this.child.once('exit', resolve));
-    this.child.stdin?.end();
-    await ended;
-  }
-}
 
 /** Rows for each size; throws when a process fails. */
 export async function benchApi(

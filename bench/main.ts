@@ -1,4 +1,4 @@
-// `npm run bench -- first-sync | one-change | idle | verify | ipvsadm | plan | addresses | flows | api [-o json] [--sizes 1000x10,5000x8]`: what README's
+// `npm run bench -- first-sync | one-change | idle | verify | ipvsadm | plan | addresses | flows | api | process [-o json] [--sizes 1000x10,5000x8]`: what README's
 // figures come from. Each measurement runs in a guest of its own, so that none sees what another left in the kernel; those of the plan
 // and of the API need no kernel, those of flows run on this machine's.
 
@@ -21,6 +21,7 @@ const DEFAULT_SIZES: Readonly<Record<string, string>> = {
   ipvsadm: '10000x10',
   plan: '5000x8,44000x1,20000x8',
   api: '10000x10,10000x100',
+  process: '100x10,1000x10,5000x8',
   // Of these only the first number counts.
   addresses: '1000x1,10000x1,44000x1',
   // Of these, too.
@@ -57,6 +58,8 @@ async function main(): Promise<void> {
       ),
     );
   else if (name === 'addresses') rows.push(...(await addresses(sizes)));
+  else if (name === 'process')
+    rows.push(...(await (await import('./process.ts')).benchProcess(sizes, AGENT_NODE_FLAGS)));
   else for (const size of sizes) rows.push(...[await BENCHES[name as keyof typeof BENCHES](size)].flat());
   const machine = {
     cpu: cpus()[0]?.model ?? '',

@@ -4,11 +4,13 @@
 //
 // prints one line of JSON, {"url":"http://127.0.0.1:40123"}, and then one line for each line of standard input, which is a command:
 // {"do":"quiet"} ends changes and faults, {"do":"churn","count":1000} makes so many changes at once, {"do":"log"} tells what came and what
-// was done, {"do":"objects","resource":"services"} gives the objects, {"do":"quit"} ends it; so does the end of standard input.
+// was done, {"do":"objects","resource":"services"} gives the objects, {"do":"put","resource":"services","object":{...}} adds or replaces one,
+// {"do":"quit"} ends it; so does the end of standard input.
 
 import { createInterface } from 'node:readline';
 import { parseArgs } from 'node:util';
 import { API_RESOURCES, type ResourceName } from './api-resources.ts';
+import type { ApiObject } from './api-store.ts';
 import { makeCertificates, serverTls } from './certificates.ts';
 import { Chaos } from './chaos.ts';
 import { Churn } from './churn.ts';
@@ -80,11 +82,14 @@ interface Command {
   readonly do: string;
   readonly resource?: ResourceName;
   readonly count?: number;
+  readonly object?: ApiObject;
 }
 
 async function obey(command: Command): Promise<unknown> {
   if (command.do === 'quiet') await quiet();
   else if (command.do === 'churn') for (let step = 0; step < (command.count ?? 1); step++) churn.step();
+  else if (command.do === 'put' && command.object !== undefined)
+    server.store.put(command.resource ?? 'services', command.object);
   else if (command.do === 'objects')
     return {
       version: server.store.version,
