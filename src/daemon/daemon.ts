@@ -13,25 +13,18 @@ import type { LoadedConfig } from '../config/load.ts';
 import { VERSION } from '../files/version.ts';
 import { nextTurn } from '../kernel/netlink.ts';
 import { errorLine, PointsmanError } from '../model/errors.ts';
-import type { Family, IpAddress } from '../model/ip.ts';
-import { splitServiceKey, type ServiceKey } from '../model/names.ts';
+import type { ServiceKey } from '../model/names.ts';
 import type { ClusterEvent } from '../model/objects.ts';
 import type { Problem } from '../model/problem.ts';
-import type { NodeOptions } from '../plan/plan.ts';
-import { requirePrimaryFamily } from './address-families.ts';
 import { Agent } from './agent.ts';
 import { findProxyTables, KernelCleanupPort } from './cleanup-port.ts';
 import { ConfigFollower } from './config-follower.ts';
 import { applyConntrack } from './conntrack-settings.ts';
-import { EventRecorder } from './event-recorder.ts';
 import { chooseSource, type ChosenSource } from './facts-origin.ts';
 import { Facts } from './facts.ts';
 import { drainMatcher, matchingDrains, type DrainingServerStatus } from './drain-status.ts';
 import { Draining, logCut } from './draining.ts';
 import { Flows } from './flows.ts';
-import { reportFamilies } from './family-warnings.ts';
-import { HealthChecks, type HealthCheckListener } from './health-checks.ts';
-import { HealthReport } from './health-report.ts';
 import { openKernel, type OpenedKernel } from './kernel-start.ts';
 import { LocalAddresses } from './local-addresses.ts';
 import { MissingSchedulers } from './missing-schedulers.ts';
@@ -39,32 +32,26 @@ import { LINES } from './log-lines.ts';
 import { named, type AgentLog } from './log.ts';
 import { ManifestProblems } from './manifest-problems.ts';
 import type { MetricFamily } from './metric-families.ts';
-import type { MetricSources } from './metrics.ts';
-import { MetricsCollector } from './metrics-collector.ts';
-import { awaits, detectNodeIps } from './node-ips.ts';
-import { NodeGate } from './node-gate.ts';
 import { NODE_TIMERS } from './node-timers.ts';
 import { applyOomScore } from './oom-score.ts';
-import { OwnNode } from './own-node.ts';
 import { makePacer } from './pacer.ts';
 import { reportPrivileges, requireRoot } from './privileges.ts';
-import { isNodeEligible, ProxyHealth } from './proxy-health.ts';
+import { Reporting } from './reporting.ts';
 import { describeRival, findRival } from './rival.ts';
 import { healthCheckAddresses } from './service-health.ts';
 import { ServiceTraffic } from './service-traffic.ts';
-import { ipvsSettings, logSettings, nodeOptionsFrom } from './settings.ts';
+import { ipvsSettings, logSettings } from './settings.ts';
 import { requireScheduler, type DaemonOptions } from './start-up.ts';
 import { collectFacts, collectStatus, failureText, type AgentStatus } from './status.ts';
 import { SyncLoop, type SyncReason } from './sync-loop.ts';
 import { TakeOver } from './take-over.ts';
+import { ThisNode } from './this-node.ts';
 import { logRepair, Verification } from './verification.ts';
 
 const RETRY_INITIAL_MS = 1000;
 const RETRY_MAX_MS = 30_000;
 /** `run --once` gives up on an API server that is away for this long. */
 const ONCE_WAIT_MS = 60_000;
-/** The longest that verification leaves between two checks. */
-const ROUND_INTERVAL_MS = 15_000;
 
 /** What was read before anything is opened; see readConfig. */
 export interface DaemonStart extends DaemonOptions {
@@ -73,29 +60,10 @@ export interface DaemonStart extends DaemonOptions {
   readonly nodeName: string;
 }
 
-/** A port that nobody answers on. */
-export type ListenFailure =
-  | { readonly of: 'health'; readonly address: string; readonly reason: string }
-  | { readonly of: 'metrics'; readonly reason: string }
-  | {
-      readonly of: 'service';
-      readonly key: ServiceKey;
-      readonly port: number;
-      readonly reason: string;
-    };
-
-/** Faces with ports: they hear of what changes while the agent runs. */
-export interface DaemonFace extends HealthCheckListener {
-  onConfig(config: Config): void;
-  /** Health-check ports that listen, and those that could not and are tried again. */
-  counts(): { readonly open: number; readonly failed: number };
-}
-
 /** A running agent. */
 export class Daemon {
-  /** What the health ports answer from. */
-  readonly health: ProxyHealth;
-  readonly collector: MetricsCollector;
+  /** What it tells of itself; ports attach themselves there. */
+  readonly reporting: Reporting;
   private readonly log: AgentLog;
   private readonly port: KernelPort;
   private readonly counted: CountedPort;
@@ -109,23 +77,14 @@ export class Daemon {
   private readonly draining: Draining;
   private readonly takeOver: TakeOver;
   private readonly configFollower: ConfigFollower;
-  private readonly recorder: EventRecorder;
-  private readonly report: HealthReport;
-  private readonly healthChecks = new HealthChecks();
-  private readonly ownNode: OwnNode;
-  private readonly gate: NodeGate;
+  private readonly thisNode: ThisNode;
   private readonly manifestProblems: ManifestProblems;
-  private readonly nodeName: string;
-  private readonly families: readonly Family[];
   private readonly behaviour: KernelBehaviour;
   private loaded: LoadedConfig;
-  private face: DaemonFace | null = null;
-  private localAddresses: readonly IpAddress[] = [];
   /** Resolves when the first complete snapshot is known; never when the daemon is stopped before. */
   private complete: Promise<void> = Promise.resolve();
   private isComplete = false;
   private isStopping = false;
-  private readonly reloads = { ok: 0, refused: 0 };
   private readonly missingSchedulers = new MissingSchedulers(probeScheduler);
   private readonly pace = makePacer(() => performance.now(), nextTurn);
   private readonly failed = Promise.withResolvers<PointsmanError>();
@@ -138,33 +97,32 @@ export class Daemon {
     this.behaviour = behaviour;
     this.log = log;
     this.loaded = loaded;
-    this.nodeName = nodeName;
-    this.families = families;
     this.port = port;
     this.counted = new CountedPort(port);
-    this.ownNode = new OwnNode(nodeName, named(log, 'own-node'));
-    this.gate = new NodeGate(named(log, 'node-gate'));
+    this.thisNode = new ThisNode({
+      ...{ nodeName, families, config: () => this.config, log },
+      missingSchedulers: () => this.missingSchedulers.current(),
+    });
     this.manifestProblems = new ManifestProblems(named(log, 'manifests'));
-    this.collector = new MetricsCollector({
-      ...{ families, now: () => performance.now(), wallMs: () => Date.now() },
-      sources: () => this.metricSources(),
-      featureGates: () => this.config.featureGates,
-      traffic: this.serviceTraffic(),
-    });
-    this.recorder = new EventRecorder(source, nodeName, log, this.collector.restClient);
-    this.health = new ProxyHealth({
-      healthTimeoutMs: 2 * config.syncPeriodMs,
-      roundIntervalMs: ROUND_INTERVAL_MS,
-    });
-    this.report = new HealthReport({
-      ...{ health: this.health, families, now: () => NODE_TIMERS.now() },
+    this.reporting = new Reporting({
+      ...{ config: () => this.config, families, source, nodeName, log },
       status: () => this.agent.status,
       problemsOf: (key) => this.backend.problems().get(key) ?? [],
       checkError: () => this.verification.status.lastError,
+      traffic: this.serviceTraffic(),
+      metricSources: () => ({
+        facts: collectFacts(this.agent, this.backend),
+        verification: this.verification.status,
+        kernel: this.counted,
+        flows: this.flows.keeper,
+        source: this.facts.status,
+      }),
+      healthCheckAddresses: () => healthCheckAddresses(this.config, this.thisNode.options()),
     });
+    const { collector, report } = this.reporting;
     this.flows = new Flows({
       ...{ beside, log: named(log, 'flows'), timers: NODE_TIMERS },
-      onPass: (pass) => this.collector.proxy.onFlowPass(pass),
+      onPass: (pass) => collector.proxy.onFlowPass(pass),
     });
     this.backend = new IpvsBackend(this.counted, families, this.settings(), {
       onRepair: (repair) => logRepair(named(log, 'verification'), repair),
@@ -176,12 +134,12 @@ export class Daemon {
     this.facts = new Facts({
       ...{ source, config, nodeName, record: options.record, log: named(log, 'facts'), timers: NODE_TIMERS },
       onFacts: (...facts) => this.onFacts(...facts),
-      apiObserver: this.collector.restClient,
+      apiObserver: collector.restClient,
     });
     this.agent = new Agent({
-      ...{ backend: this.backend, log: named(log, 'agent'), node: this.nodeOptions(), pace: this.pace },
+      ...{ backend: this.backend, log: named(log, 'agent'), node: this.thisNode.options(), pace: this.pace },
       onDirty: () => this.loop.request(),
-      observers: [this.collector.proxy, this.report, this.healthChecks],
+      observers: this.reporting.observers,
     });
     this.loop = new SyncLoop(
       (reason) => this.sync(reason),
@@ -196,7 +154,7 @@ export class Daemon {
       log: named(log, 'verification'),
       afterWork: () => {
         this.afterWork();
-        this.report.afterCheck();
+        report.afterCheck();
       },
     });
     this.draining = new Draining({
@@ -219,10 +177,7 @@ export class Daemon {
       ...{ log: named(log, 'config-follower'), flags: options.flags },
       check: ({ ipvs }) => requireScheduler(ipvs.scheduler),
       onConfig: (changed) => this.takeConfig(changed),
-      onRefused: (error) => {
-        this.reloads.refused++;
-        this.events.invalidConfiguration(error.message);
-      },
+      onRefused: (error) => this.reporting.onConfigRefused(error),
     });
   }
 
@@ -260,12 +215,11 @@ export class Daemon {
     await this.takeOver.beforeSync();
     const result = await this.agent.sync(reason);
     this.afterWork();
-    this.report.afterSync();
-    this.healthChecks.handOut();
+    this.reporting.afterSync();
     const isNews = await this.missingSchedulers.learn(this.backend.failedOperations(), (key) =>
       (this.agent.planOf(key)?.virtualServers ?? []).map(({ scheduler }) => scheduler),
     );
-    if (isNews) this.agent.setNode(this.nodeOptions());
+    if (isNews) this.agent.setNode(this.thisNode.options());
     return result;
   }
 
@@ -278,16 +232,6 @@ export class Daemon {
 
   private settings(): ReturnType<typeof ipvsSettings> {
     return ipvsSettings(this.config, { now: () => performance.now(), pace: this.pace }, this.behaviour);
-  }
-
-  private nodeOptions(): NodeOptions {
-    return nodeOptionsFrom(this.config, {
-      nodeName: this.nodeName,
-      families: this.families,
-      node: this.ownNode.current,
-      localAddresses: this.localAddresses,
-      missingSchedulers: this.missingSchedulers.current(),
-    });
   }
 
   /** Traffic of Services, where it is asked for. */
@@ -317,8 +261,8 @@ export class Daemon {
           err: errorLine(error),
         }),
     });
-    this.localAddresses = this.addresses.current();
-    this.agent.setNode(this.nodeOptions());
+    this.thisNode.takeAddresses(this.addresses.current());
+    this.agent.setNode(this.thisNode.options());
     const read = this.facts.readAll();
     if (!this.facts.isFromServer) await read;
     else
@@ -342,26 +286,19 @@ export class Daemon {
   }
 
   private takeNode(): void {
-    const node = this.agent.snapshot.node(this.nodeName);
-    this.ownNode.take(node, this.config);
-    this.health.setNodeEligible(isNodeEligible(node, this.facts.isFromServer));
+    const node = this.agent.snapshot.node(this.thisNode.nodeName);
+    this.thisNode.takeNode(node);
+    this.reporting.onNode(node, this.facts.isFromServer);
     this.onNode();
-    if (this.isComplete) this.updateGate();
-  }
-
-  private updateGate(): void {
-    this.gate.update(awaits(this.config, this.nodeName, this.ownNode.current));
-    if (this.gate.awaited !== '') this.report.awaiting(this.gate.awaited);
   }
 
   /** Whatever plans depend on may have changed on this node. */
   private onNode(): void {
-    this.agent.setNode(this.nodeOptions());
-    this.healthChecks.setAddresses(this.healthCheckAddresses());
-  }
-
-  private healthCheckAddresses(): ReturnType<typeof healthCheckAddresses> {
-    return healthCheckAddresses(this.config, this.nodeOptions());
+    this.agent.setNode(this.thisNode.options());
+    this.reporting.onAddresses();
+    if (!this.isComplete) return;
+    this.thisNode.updateGate();
+    if (this.thisNode.awaited !== '') this.reporting.report.awaiting(this.thisNode.awaited);
   }
 
   /** One sync. Resolves with the reasons why something is not programmed; empty when all is. */
@@ -369,7 +306,7 @@ export class Daemon {
     if (!(await this.isCompleteIn(ONCE_WAIT_MS)))
       return [`not everything was read within ${ONCE_WAIT_MS / 1000} s: ${this.facts.status.trouble}`];
     await this.start();
-    if (this.gate.awaited !== '') return [`waiting for ${this.gate.awaited}`];
+    if (this.thisNode.awaited !== '') return [`waiting for ${this.thisNode.awaited}`];
     await this.loop.idle();
     const { lastReport, lastError } = this.agent.status;
     if (lastError !== '') return [lastError];
@@ -396,7 +333,7 @@ export class Daemon {
   /** Syncs as soon as the first complete snapshot is known, and goes on following facts, configuration and addresses until `stop`. */
   run(configPath: string | undefined): void {
     if (configPath !== undefined) this.configFollower.follow(configPath, this.loaded);
-    this.events.starting();
+    this.reporting.events.starting();
     this.begin().catch((error: unknown) => {
       this.failed.resolve(
         error instanceof PointsmanError ? error : new PointsmanError('INVALID_CONFIG', errorLine(error)),
@@ -414,29 +351,24 @@ export class Daemon {
     if (this.isStopping) return;
     this.facts.watch();
     await this.start();
-    await this.gate.opened;
+    await this.thisNode.isKnown;
     if (!this.isStopping) this.verification.start();
   }
 
   /** Begins to sync, as soon as this node is known well enough; resolves at once when it is not. Throws for settings that do not fit it. */
   private async start(): Promise<void> {
     this.isComplete = true;
-    this.report.started();
+    this.reporting.report.started();
     this.takeNode();
-    const opened = this.gate.opened.then(() => this.beginSyncs());
-    if (this.gate.awaited === '') await opened;
+    const opened = this.thisNode.isKnown.then(() => this.beginSyncs());
+    if (this.thisNode.awaited === '') await opened;
     else opened.catch((error: PointsmanError) => this.failed.resolve(error));
   }
 
   /** This node is known well enough. */
   private beginSyncs(): void {
     if (this.isStopping) return;
-    const { families, ownNode } = this;
-    const nodeIps = detectNodeIps(ownNode.current?.addresses ?? [], this.config.bindAddress);
-    const podCIDRs = ownNode.current?.podCIDRs ?? [];
-    ownNode.reportUnknown(this.config);
-    requirePrimaryFamily(nodeIps.primaryFamily, families);
-    reportFamilies(this.config, { nodeIps, podCIDRs, families }, this.log);
+    this.thisNode.report();
     this.agent.setComplete();
   }
 
@@ -449,7 +381,7 @@ export class Daemon {
   }
 
   private onAddresses(): void {
-    this.localAddresses = this.addresses.current();
+    this.thisNode.takeAddresses(this.addresses.current());
     this.onNode();
   }
 
@@ -457,57 +389,28 @@ export class Daemon {
     return this.loaded.config;
   }
 
-  private get events(): EventRecorder['events'] {
-    return this.recorder.events;
-  }
-
   private takeConfig(loaded: LoadedConfig): void {
     const { config } = loaded;
     const before = this.config;
     this.loaded = loaded;
-    this.reloads.ok++;
     this.log.configure(logSettings(config));
     this.missingSchedulers.forget();
     this.backend.configure(this.settings());
     this.loop.setMinInterval(config.minSyncPeriodMs);
     this.loop.setMaxInterval(config.syncPeriodMs);
-    this.health.setHealthTimeout(2 * config.syncPeriodMs);
     if (config.oomScoreAdj !== before.oomScoreAdj) applyOomScore(config.oomScoreAdj, this.log);
     if (!isDeepStrictEqual(config.conntrack, before.conntrack))
       applyConntrack(config.conntrack, this.log).catch((error: unknown) =>
         this.log.error('The conntrack settings could not be changed', { err: errorLine(error) }),
       );
     this.onNode();
-    if (this.isComplete) this.updateGate();
     this.agent.setSettingsChanged();
-    this.face?.onConfig(config);
+    this.reporting.onConfig(config);
   }
 
   /** The configuration in force. */
   get loadedConfig(): LoadedConfig {
     return this.loaded;
-  }
-
-  /** From here on `face` hears of what changes, beginning with the health-check ports that there are. */
-  attach(face: DaemonFace): void {
-    this.face = face;
-    this.healthChecks.listen(face, this.healthCheckAddresses());
-  }
-
-  /** A port could not be had and the agent ends, or goes on without it; told by an Event. */
-  tellListenFailure(failure: ListenFailure): void {
-    switch (failure.of) {
-      case 'health':
-        return this.events.healthServerFailed(failure.address, failure.reason);
-      case 'metrics':
-        return this.events.metricsServerFailed(failure.reason);
-      case 'service': {
-        const { namespace, name } = splitServiceKey(failure.key);
-        // What is kept of a Service has no uid: nothing else needs it.
-        const service = { namespace, name, uid: '' };
-        return this.events.serviceHealthServerFailed(service, failure.port, failure.reason);
-      }
-    }
   }
 
   /** Resolves when everything known is programmed or has failed. */
@@ -526,8 +429,8 @@ export class Daemon {
       verification: this.verification.status,
       takeOver: this.takeOver.status,
       facts: this.facts.status,
-      awaited: this.gate.awaited,
-      health: this.health.reasons(NODE_TIMERS.now()),
+      awaited: this.thisNode.awaited,
+      health: this.reporting.health.reasons(NODE_TIMERS.now()),
       problems: this.problems(),
     };
   }
@@ -546,23 +449,7 @@ export class Daemon {
   }
 
   metrics(): Promise<MetricFamily[]> {
-    return this.collector.collect();
-  }
-
-  private metricSources(): MetricSources {
-    const events = this.recorder.counts;
-    return {
-      facts: collectFacts(this.agent, this.backend),
-      verification: this.verification.status,
-      kernel: this.counted,
-      flows: this.flows.keeper,
-      source: this.facts.status,
-      counts: {
-        configReloads: this.reloads,
-        ...(this.face === null ? {} : { healthCheckListeners: this.face.counts() }),
-        ...(events === null ? {} : { events }),
-      },
-    };
+    return this.reporting.collector.collect();
   }
 
   /** Ends following and lets a running sync end; `onWait` hears what it waits for. Forwarding stays as it is. */
@@ -583,7 +470,7 @@ export class Daemon {
     onWait('the sync that runs');
     await this.loop.stop();
     onWait('the Events');
-    await this.recorder.close();
+    await this.reporting.close();
     this.port.close();
   }
 }

@@ -3,9 +3,10 @@
 
 import type { Config } from '../config/config.ts';
 import { effectiveFlags } from '../config/flagz.ts';
-import type { Daemon, DaemonFace, ListenFailure } from '../daemon/daemon.ts';
+import type { Daemon } from '../daemon/daemon.ts';
 import { KUBERNETES_VERSION } from '../daemon/kubernetes-metrics.ts';
 import { named, type AgentLog } from '../daemon/log.ts';
+import type { DaemonFace, ListenFailure } from '../daemon/reporting.ts';
 import type { ServiceHealthChanges, HealthCheckAddresses } from '../daemon/service-health.ts';
 import type { Timers } from '../daemon/sync-loop.ts';
 import { VERSION } from '../files/version.ts';
@@ -36,14 +37,15 @@ export class ProxyPorts implements DaemonFace {
   private constructor(options: ProxyPortsOptions) {
     const { daemon, log, timers } = options;
     const { config } = daemon.loadedConfig;
+    const { reporting } = daemon;
     const onBindFailure = config.bindAddressHardFail ? 'fail' : 'retry';
     this.options = options;
     this.health = new TcpServer({
       ...{ title: 'Healthz server', address: config.healthzBindAddress, onBindFailure },
       answerer: healthAnswerer({
-        health: daemon.health,
+        health: reporting.health,
         now: () => ({ monotonicMs: timers.now(), wallMs: Date.now() }),
-        onAnswer: (path, code) => daemon.collector.proxy.onHealthAnswer(`/${path}`, code),
+        onAnswer: (path, code) => reporting.collector.proxy.onHealthAnswer(`/${path}`, code),
       }),
       ...{ limits: HEALTH_LIMITS, log: named(log, 'health-server'), timers },
     });
@@ -53,8 +55,8 @@ export class ProxyPorts implements DaemonFace {
       ...{ limits: METRICS_LIMITS, log: named(log, 'metrics-server'), timers },
     });
     this.services = new ServiceHealthServer({
-      isHealthy: () => daemon.health.isHealthy(timers.now()),
-      onListenFailure: (failure) => daemon.tellListenFailure({ of: 'service', ...failure }),
+      isHealthy: () => reporting.health.isHealthy(timers.now()),
+      onListenFailure: (failure) => reporting.tellListenFailure({ of: 'service', ...failure }),
       addresses: { IPv4: [], IPv6: [] },
       ...{ limits: SERVICE_HEALTH_LIMITS, log: named(log, 'service-health-server'), timers },
     });
@@ -72,7 +74,7 @@ export class ProxyPorts implements DaemonFace {
       try {
         await server.start();
       } catch (error) {
-        daemon.tellListenFailure(failed(errorLine(error)));
+        daemon.reporting.tellListenFailure(failed(errorLine(error)));
         await ports.close();
         throw error;
       }
@@ -80,7 +82,7 @@ export class ProxyPorts implements DaemonFace {
     const address = healthzBindAddress === null ? '' : formatSocketAddress(healthzBindAddress);
     await start(ports.health, (reason) => ({ of: 'health', address, reason }));
     await start(ports.metrics, (reason) => ({ of: 'metrics', reason }));
-    daemon.attach(ports);
+    daemon.reporting.attach(ports);
     return ports;
   }
 

@@ -3,7 +3,8 @@
 import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { parseConfig, type LoadedConfig } from '../../src/config/load.ts';
+import { parseGoFlags } from '../../src/cli/go-flags.ts';
+import { configFromFlags, parseConfig, type LoadedConfig } from '../../src/config/load.ts';
 import { readObjects, readText, ROOT, theOne } from './objects.ts';
 import { flagNames, PROXY_FLAGS } from './proxy-flags.ts';
 import { commandOf, parseUnit } from './systemd-unit.ts';
@@ -101,6 +102,16 @@ describe('command lines', () => {
     expect(flagNames(args)).toHaveLength(args.length);
     for (const flag of flagNames(args)) expect(PROXY_FLAGS).toContain(flag);
   });
+
+  it.each(lines.filter(([, words]) => !flagNames(words).includes('config')))(
+    '%s comes to a configuration without a warning',
+    (_, [, ...args]) => {
+      const { flags, rest } = parseGoFlags(args, []);
+      const { config, warnings } = configFromFlags(flags);
+      expect({ rest, warnings }).toEqual({ rest: [], warnings: [] });
+      expect(config.mode).toBe('ipvs');
+    },
+  );
 });
 
 describe('README', () => {

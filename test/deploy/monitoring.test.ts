@@ -19,7 +19,6 @@ const KUBE_PROXY: Readonly<Record<string, readonly string[]>> = {
   kubeproxy_conntrack_reconciler_deleted_entries_total: ['ip_family'],
   process_resident_memory_bytes: [],
   process_cpu_seconds_total: [],
-  pointsman_config_reloads_total: ['result'],
   // Prometheus' own.
   up: [],
 };
