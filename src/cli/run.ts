@@ -120,11 +120,15 @@ async function follow(
 }
 
 async function once(daemon: Daemon, asked: Promise<NodeJS.Signals>): Promise<number> {
-  const reasons = await Promise.race([
-    daemon.runOnce(),
-    asked.then((name) => [`${name} came before the sync was done`]),
-  ]);
-  await stopInTime((onWait) => daemon.stop(onWait));
+  let reasons: readonly string[];
+  try {
+    reasons = await Promise.race([
+      daemon.runOnce(),
+      asked.then((name) => [`${name} came before the sync was done`]),
+    ]);
+  } finally {
+    await stopInTime((onWait) => daemon.stop(onWait));
+  }
   for (const reason of reasons) process.stderr.write(`error: ${reason}\n`);
   return reasons.length === 0 ? EXIT.GOOD : EXIT.FAILED;
 }

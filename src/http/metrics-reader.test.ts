@@ -1,43 +1,10 @@
 // The text of all metrics, read by the library that Prometheus' own Python users have: every sample comes back as it was.
 
-import { spawnSync } from 'node:child_process';
 import { describe, expect, it } from 'vitest';
 import { makeCollector } from '../../test/metrics-world.ts';
+import { probeReader, readMetrics, type ReadFamily, type ReadSample } from '../../test/prometheus-reader.ts';
 import type { MetricFamily } from '../daemon/metric-families.ts';
 import { formatMetrics } from './prometheus-text.ts';
-
-const PYTHON = '/usr/bin/python3';
-const READER = `
-import json, sys
-from prometheus_client.parser import text_string_to_metric_families as read
-families = list(read(sys.stdin.buffer.read().decode()))
-print(json.dumps([[f.name, f.type, f.documentation, [[s.name, s.labels, repr(float(s.value))] for s in f.samples]] for f in families]))
-`;
-
-type ReadSample = [name: string, labels: Record<string, string>, value: number];
-type ReadFamily = [name: string, type: string, help: string, samples: ReadSample[]];
-
-/** Null when the library is there, else why not. */
-function probeReader(): string | null {
-  const { error, status } = spawnSync(PYTHON, ['-c', 'import prometheus_client.parser']);
-  return error === undefined && status === 0
-    ? null
-    : 'python3-prometheus-client is not installed (npm run setup, as root on Debian)';
-}
-
-function read(text: string): ReadFamily[] {
-  const { status, stdout, stderr } = spawnSync(PYTHON, ['-c', READER], { input: text, encoding: 'utf8' });
-  if (status !== 0) throw new Error(stderr);
-  const toNumber = (value: string): number => Number(value.replace('inf', 'Infinity'));
-  return (JSON.parse(stdout) as [string, string, string, [string, Record<string, string>, string][]][]).map(
-    ([name, type, help, samples]) => [
-      name,
-      type,
-      help,
-      samples.map(([sample, labels, value]): ReadSample => [sample, labels, toNumber(value)]),
-    ],
-  );
-}
 
 /** What the library is to make of a family; it takes _total off the name of a counter. */
 function expected(family: MetricFamily): ReadFamily {
@@ -66,7 +33,7 @@ describe.skipIf(whyNot !== null)(
   () => {
     it('reads every sample of every metric as it was', async () => {
       const families = await (await makeCollector()).collect();
-      const made = read(formatMetrics(families));
+      const made = readMetrics(formatMetrics(families));
       expect(made).toEqual(families.map(expected));
       expect(made.filter(([, type]) => type === 'histogram').length).toBeGreaterThan(5);
     }, 60_000);
@@ -89,7 +56,7 @@ describe.skipIf(whyNot !== null)(
           ],
         },
       ];
-      expect(read(formatMetrics(families))).toEqual(families.map(expected));
+      expect(readMetrics(formatMetrics(families))).toEqual(families.map(expected));
     }, 60_000);
   },
 );

@@ -13,18 +13,12 @@ import { PointsmanError, errorLine } from '../model/errors.ts';
 import type { Family, IpAddress } from '../model/ip.ts';
 import { splitServiceKey, type ServiceKey } from '../model/names.ts';
 import { jsonAnswer, type Answer } from './answer.ts';
+import { HEALTH_LIMITS } from './health-server.ts';
 import { HttpEngine, type EngineLimits } from './http-engine.ts';
 import { listen, type Listener } from './listening.ts';
 
-/** For all ports together. They are open to the whole network. */
-export const SERVICE_HEALTH_LIMITS: EngineLimits = {
-  maxConnections: 1024,
-  requestMs: 10_000,
-  idleMs: 60_000,
-  answerMs: 10_000,
-  maxPendingBytes: 8 << 20,
-  maxAnswerBytes: 65_536,
-};
+/** For all ports together. They are open to the whole network, as the health port is. */
+export const SERVICE_HEALTH_LIMITS = HEALTH_LIMITS;
 
 /** Sockets that listen at once: each takes a descriptor. */
 const MAX_LISTENERS = 8192;
