@@ -93,10 +93,11 @@ describe.skipIf(reason !== null)(
       expect(results.besideProxy.stderr).toMatch(
         new RegExp(
           `^error: kube-proxy runs in this network namespace \\(process ${results.proxy}, [^\\n]+\\n$`,
+          'm',
         ),
       );
       expect(results.forced).toMatchObject(GOOD);
-      expect(results.forced.log).toMatch(/^W.*kube-proxy runs .* because of --force/);
+      expect(results.forced.log).toMatch(/^W.*kube-proxy runs .* because of --force/m);
     });
 
     it('replaces the socket of one that was killed', () => {

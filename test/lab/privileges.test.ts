@@ -79,7 +79,7 @@ describe.skipIf(reason !== null)(`privileges${reason === null ? '' : ` (skipped:
   it('without CAP_NET_RAW it says so before it touches anything', () => {
     expect(seen.withoutRaw).toMatchObject({
       code: 3,
-      stderr: expect.stringMatching(/^error: the agent has no CAP_NET_RAW: .*; add NET_RAW to [^\n]*\n$/),
+      stderr: expect.stringMatching(/^error: the agent has no CAP_NET_RAW: .*; add NET_RAW to [^\n]*\n$/m),
     });
   });
 });
