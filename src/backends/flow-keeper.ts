@@ -12,7 +12,7 @@ import type { ConntrackEntry } from '../kernel/conntrack-codec.ts';
 import { EINVAL, EOPNOTSUPP } from '../kernel/libc.ts';
 import { nextTurn } from '../kernel/netlink.ts';
 import { KernelError, PointsmanError } from '../model/errors.ts';
-import { familyOf, type Family } from '../model/ip.ts';
+import { FAMILIES, familyOf, type Family } from '../model/ip.ts';
 import {
   flowFilters,
   isStaleFlow,
@@ -63,8 +63,6 @@ const MAX_LOOKS = 5;
 /** After a failure, doubled until the next pass without one. */
 const RETRY_INITIAL_MS = 1000;
 const RETRY_MAX_MS = 30_000;
-
-const FAMILIES: readonly Family[] = ['IPv4', 'IPv6'];
 
 interface PendingChange {
   readonly change: FlowChange;

@@ -3,7 +3,7 @@
 
 import type { Path } from '../files/document.ts';
 import { isAbsent, MAX_LIST_LENGTH, member, quote } from '../model/fields.ts';
-import { familyOf, type IpAddress } from '../model/ip.ts';
+import { FAMILIES, familyOf, type IpAddress } from '../model/ip.ts';
 import { isDnsLabel, isDnsSubdomain, isLabelValue } from '../model/names.ts';
 import { PROTOCOLS } from '../model/service-ports.ts';
 import {
@@ -25,7 +25,6 @@ import {
 type Fields = Readonly<Record<string, unknown>>;
 const SERVICE_TYPES = ['ClusterIP', 'NodePort', 'LoadBalancer', 'ExternalName'] as const;
 type ServiceType = (typeof SERVICE_TYPES)[number];
-const FAMILIES = ['IPv4', 'IPv6'] as const;
 const POLICIES = ['Cluster', 'Local'] as const;
 const LABEL_RULE = 'use lower-case letters, digits and hyphens, at most 63';
 

@@ -1,7 +1,5 @@
 // What a metric is, by the conventions of Prometheus: a name, a type, a help text and samples. Types, and the short ways to make them. Pure.
 
-import type { Family } from '../model/ip.ts';
-
 /** Label values by label name. An empty value is no label to a reader. */
 export type MetricLabels = Readonly<Record<string, string>>;
 
@@ -44,9 +42,6 @@ export interface HistogramFamily extends FamilyHead {
 
 /** A metric with all its samples. */
 export type MetricFamily = ValueFamily | HistogramFamily;
-
-/** The families in the order in which they are written. */
-export const METRIC_FAMILIES: readonly Family[] = ['IPv4', 'IPv6'];
 
 /** A counter; a number is one sample without labels. */
 export function counter(name: string, help: string, value: number | readonly MetricSample[]): ValueFamily {

@@ -8,11 +8,11 @@ import { DRAIN_ENDS } from '../backends/ipvs/drains.ts';
 import type { FailedOperation } from '../backends/ipvs/failures.ts';
 import { REPAIR_KINDS } from '../backends/ipvs/repairs.ts';
 import type { ReflectorStatus } from '../cluster/reflector.ts';
+import { FAMILIES } from '../model/ip.ts';
 import type { FactsStatus } from './facts.ts';
 import {
   counter as counterOf,
   gauge as gaugeOf,
-  METRIC_FAMILIES,
   type MetricSample,
   type ValueFamily,
 } from './metric-families.ts';
@@ -217,7 +217,7 @@ function flowMetrics(flows: FlowCounts | null): ValueFamily[] {
       'Tracked UDP flows that were deleted because their server went, or because they were older than their Service.',
       flows === null
         ? []
-        : METRIC_FAMILIES.map((family) => ({ labels: { ip_family: family }, value: flows.deleted(family) })),
+        : FAMILIES.map((family) => ({ labels: { ip_family: family }, value: flows.deleted(family) })),
     ),
     counter(
       'conntrack_failures_total',

@@ -4,7 +4,7 @@
 // Source: kube-proxy 1.36, whose rule is the first of the three and whose bodies these are.
 
 import type { NodeRecord } from '../model/node.ts';
-import type { Family } from '../model/ip.ts';
+import { FAMILIES, type Family } from '../model/ip.ts';
 
 export interface ProxyHealthOptions {
   /** How long something may be wrong before it counts; kube-proxy's is 2 x syncPeriod. */
@@ -35,7 +35,6 @@ interface FamilyHealth {
   failing: { readonly sinceMs: number; reason: string } | null;
 }
 
-const FAMILIES: readonly Family[] = ['IPv4', 'IPv6'];
 /** Go's zero time. */
 const NEVER = '0001-01-01T00:00:00Z';
 

@@ -5,6 +5,9 @@
 /** An IP family in the API's own spelling. */
 export type Family = 'IPv4' | 'IPv6';
 
+/** Both, in the order in which things of each are told. */
+export const FAMILIES = ['IPv4', 'IPv6'] as const satisfies readonly Family[];
+
 declare const ipAddressBrand: unique symbol;
 declare const cidrBrand: unique symbol;
 

@@ -2,7 +2,7 @@
 // the rules, sets and the link. The reverse of opening (docs/adr/0009). Pure: from an inventory to removals and to what is kept, with reasons.
 // Rules, sets and link are one layout that ours and kube-proxy's virtual servers share: it stays as long as any of those that stay needs it.
 
-import type { Cidr, Family } from '../../model/ip.ts';
+import { FAMILIES, type Cidr, type Family } from '../../model/ip.ts';
 import { formatServiceKey } from '../../kernel/ipvs-codec.ts';
 import type { Kept, Removal } from '../removal.ts';
 import type { InventoryService, InventorySet, IpvsInventory } from './inventory.ts';
@@ -27,8 +27,6 @@ export interface IpvsRemovalPlan {
   readonly layoutStays: ReadonlySet<Family>;
   readonly kept: readonly Kept[];
 }
-
-const FAMILIES: readonly Family[] = ['IPv4', 'IPv6'];
 
 const REASONS: Record<Owner | Unknown, string> = {
   pointsman: 'made by Pointsman; "pointsman cleanup" removes it',
