@@ -9,6 +9,7 @@ import type { Socket } from 'node:net';
 import { peerCredentials, type PeerCredentials } from '../kernel/unix-socket.ts';
 import { ERROR_CODES, PointsmanError, errorLine, type ErrorCode } from '../model/errors.ts';
 import { readJsonBody } from './json-body.ts';
+import { statusOfError } from './request-body.ts';
 
 const MAX_HEADER_BYTES = 8192;
 const MAX_CONNECTIONS = 16;
@@ -41,9 +42,6 @@ export interface AgentSocketOptions {
 }
 
 const JSON_TYPE = 'application/json';
-
-/** Statuses of errors that are the caller's; all others are ours: 500. */
-const CALLERS_FAULT: Partial<Record<ErrorCode, number>> = { USAGE: 400, LIMIT_EXCEEDED: 413 };
 
 /** A socket that is served. */
 export interface AgentSocket {
@@ -130,7 +128,7 @@ async function answerRequest(
     else send(200, route.contentType, await route.text(url.searchParams));
   } catch (error) {
     const code = error instanceof PointsmanError ? error.code : undefined;
-    answer((code && CALLERS_FAULT[code]) ?? 500, { error: errorLine(error), code });
+    answer(statusOfError(error), { error: errorLine(error), code });
   }
 }
 

@@ -5,9 +5,10 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 import type { Timers } from '../daemon/sync-loop.ts';
-import { PointsmanError, errorLine } from '../model/errors.ts';
+import { errorLine } from '../model/errors.ts';
 import { errorAnswer, type Answer, type Answerer } from './answer.ts';
 import { Connections, type ConnectionLimits } from './connections.ts';
+import { readBody, statusOfError } from './request-body.ts';
 
 export interface EngineLimits extends ConnectionLimits {
   /** An answer that is larger is a 500. */
@@ -81,9 +82,7 @@ export class HttpEngine {
 }
 
 function failure(error: unknown): Answer {
-  const code = error instanceof PointsmanError ? error.code : '';
-  const status = code === 'USAGE' ? 400 : code === 'LIMIT_EXCEEDED' ? 413 : 500;
-  return errorAnswer(status, errorLine(error));
+  return errorAnswer(statusOfError(error), errorLine(error));
 }
 
 function writeAnswer(
@@ -119,9 +118,9 @@ function askedOf(incoming: IncomingMessage, response: ServerResponse): Parameter
     path,
     query: new URLSearchParams(query),
     accept: incoming.headers.accept ?? '',
-    readBody: (maxBytes) => {
+    readBody: async (maxBytes) => {
       if (incoming.headers.expect !== undefined) response.writeContinue();
-      return readText(incoming, maxBytes);
+      return (await readBody(incoming, maxBytes)).toString('utf8');
     },
   };
 }
@@ -138,20 +137,4 @@ function splitTarget(target: string): { readonly path: string; readonly query: s
   } catch {
     return { path, query };
   }
-}
-
-function readText(incoming: IncomingMessage, maxBytes: number): Promise<string> {
-  return new Promise((resolve, reject) => {
-    const parts: Buffer[] = [];
-    let length = 0;
-    incoming.on('data', (part: Buffer) => {
-      length += part.length;
-      if (length <= maxBytes) parts.push(part);
-      else
-        reject(new PointsmanError('LIMIT_EXCEEDED', `the body is larger than ${maxBytes} bytes; send less`));
-    });
-    incoming.on('end', () => resolve(Buffer.concat(parts).toString('utf8')));
-    incoming.on('close', () => reject(new PointsmanError('USAGE', 'the body ended early; send it again')));
-    incoming.on('error', reject);
-  });
 }

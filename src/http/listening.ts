@@ -2,8 +2,9 @@
 
 import { createServer, type AddressInfo, type Server, type Socket } from 'node:net';
 import type { SocketAddress } from '../config/config.ts';
+import { formatEndpoint } from '../model/endpoints.ts';
 import { PointsmanError } from '../model/errors.ts';
-import { familyOf, isUnspecified, type IpAddress } from '../model/ip.ts';
+import { isUnspecified, type IpAddress } from '../model/ip.ts';
 
 /**
  * any: an unspecified address of either family means all addresses of both, as far as the kernel has them (Go's network "tcp").
@@ -46,7 +47,7 @@ export async function listen(
     if (isBoth && hasNoIpv6) return listen({ address: '0.0.0.0' as IpAddress, port }, 'own', events);
     throw new PointsmanError(
       'LISTEN_FAILED',
-      `cannot listen on ${formatSocketAddress({ address, port })}: ${code}; ${REMEDIES[code] ?? 'choose another address'}`,
+      `cannot listen on ${formatEndpoint(address, port)}: ${code}; ${REMEDIES[code] ?? 'choose another address'}`,
       { address, port, errno: code },
       { cause: error },
     );
@@ -59,11 +60,6 @@ const REMEDIES: Readonly<Record<string, string>> = {
   EACCES: 'the port needs root or CAP_NET_BIND_SERVICE',
   EMFILE: 'this process has no free descriptor: raise its limit (LimitNOFILE)',
 };
-
-/** "192.0.2.1:80", "[2001:db8::1]:80". */
-export function formatSocketAddress({ address, port }: SocketAddress): string {
-  return familyOf(address) === 'IPv6' ? `[${address}]:${port}` : `${address}:${port}`;
-}
 
 function listenAt(
   { address, port }: SocketAddress,

@@ -10,9 +10,9 @@ import type { DaemonFace, ListenFailure } from '../daemon/reporting.ts';
 import type { ServiceHealthChanges, HealthCheckAddresses } from '../daemon/service-health.ts';
 import type { Timers } from '../daemon/sync-loop.ts';
 import { VERSION } from '../files/version.ts';
+import { formatEndpoint } from '../model/endpoints.ts';
 import { errorLine } from '../model/errors.ts';
 import { HEALTH_LIMITS, healthAnswerer } from './health-server.ts';
-import { formatSocketAddress } from './listening.ts';
 import { METRICS_LIMITS, metricsAnswerer, type ShownFacts } from './metrics-server.ts';
 import { formatMetrics } from './prometheus-text.ts';
 import { SERVICE_HEALTH_LIMITS, ServiceHealthServer } from './service-health-server.ts';
@@ -79,7 +79,8 @@ export class ProxyPorts implements DaemonFace {
         throw error;
       }
     };
-    const address = healthzBindAddress === null ? '' : formatSocketAddress(healthzBindAddress);
+    const address =
+      healthzBindAddress === null ? '' : formatEndpoint(healthzBindAddress.address, healthzBindAddress.port);
     await start(ports.health, (reason) => ({ of: 'health', address, reason }));
     await start(ports.metrics, (reason) => ({ of: 'metrics', reason }));
     daemon.reporting.attach(ports);

@@ -10,7 +10,7 @@ import type {
 import type { Log } from '../daemon/log.ts';
 import type { Timers } from '../daemon/sync-loop.ts';
 import { PointsmanError, errorLine } from '../model/errors.ts';
-import type { Family, IpAddress } from '../model/ip.ts';
+import { FAMILIES, type Family, type IpAddress } from '../model/ip.ts';
 import { splitServiceKey, type ServiceKey } from '../model/names.ts';
 import { jsonAnswer, type Answer } from './answer.ts';
 import { HEALTH_LIMITS } from './health-server.ts';
@@ -51,8 +51,6 @@ interface Entry {
   /** What is wrong with it, '' for nothing. */
   failure: string;
 }
-
-const FAMILIES: readonly Family[] = ['IPv4', 'IPv6'];
 
 /** See the head of this file. */
 export class ServiceHealthServer {

@@ -5,10 +5,11 @@ import type { Socket } from 'node:net';
 import type { SocketAddress } from '../config/config.ts';
 import type { Log } from '../daemon/log.ts';
 import type { Timers } from '../daemon/sync-loop.ts';
+import { formatEndpoint } from '../model/endpoints.ts';
 import { errorLine } from '../model/errors.ts';
 import type { Answerer } from './answer.ts';
 import { HttpEngine, type EngineLimits } from './http-engine.ts';
-import { formatSocketAddress, listen, type Listener } from './listening.ts';
+import { listen, type Listener } from './listening.ts';
 
 /** After a failure to listen; kube-proxy's own time. */
 const RETRY_MS = 5000;
@@ -97,7 +98,8 @@ export class TcpServer {
         onConnection: (socket: Socket) => this.engine.serve(socket, answerer),
         onError: (error) => this.onAcceptError(error),
       });
-      const fields = { address: formatSocketAddress(this.listener.bound) };
+      const { bound } = this.listener;
+      const fields = { address: formatEndpoint(bound.address, bound.port) };
       if (this.lastError !== '') log.info(`${title} listens now`, fields);
       else log.verbose(3, `Starting ${title.toLowerCase()}`, fields);
       this.lastError = '';
