@@ -107,7 +107,7 @@ export class Daemon {
     this.reporting = new Reporting({
       ...{ config: () => this.config, families, source, nodeName, log },
       status: () => this.agent.status,
-      problemsOf: (key) => this.backend.problems().get(key) ?? [],
+      problems: () => this.backend.problems(),
       checkError: () => this.verification.status.lastError,
       traffic: this.serviceTraffic(),
       metricSources: () => ({
@@ -117,7 +117,7 @@ export class Daemon {
         flows: this.flows.keeper,
         source: this.facts.status,
       }),
-      healthCheckAddresses: () => healthCheckAddresses(this.config, this.thisNode.options()),
+      healthCheckAddresses: () => healthCheckAddresses(this.config, this.agent.nodeOptions),
     });
     const { collector, report } = this.reporting;
     this.flows = new Flows({

@@ -24,7 +24,8 @@ import {
 import { chooseSource } from './facts-origin.ts';
 import { NODE_TIMERS } from './node-timers.ts';
 import { readFactsOnce } from './read-facts.ts';
-import { askedByPerson, detectFamilies, readConfig, type DaemonOptions } from './start-up.ts';
+import { detectFamilies } from './address-families.ts';
+import { askedByPerson, readConfig, type DaemonOptions } from './start-up.ts';
 import { LocalAddresses } from './local-addresses.ts';
 import { addressOfNode, findPod, guessInput, type PacketSource } from './packet-source.ts';
 import { nodeOptionsFrom } from './settings.ts';

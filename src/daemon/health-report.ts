@@ -15,8 +15,8 @@ export interface HealthReportParts {
   readonly families: readonly Family[];
   /** Of the agent, now. */
   readonly status: () => SyncStatus;
-  /** What the kernel refused a Service at present. */
-  readonly problemsOf: (key: ServiceKey) => readonly Problem[];
+  /** What the kernel refuses at present, by Service. */
+  readonly problems: () => ReadonlyMap<ServiceKey, readonly Problem[]>;
   /** Why the last check of the kernel failed, '' when it went through. */
   readonly checkError: () => string;
   /** Milliseconds of a clock that only goes forward. */
@@ -60,9 +60,9 @@ export class HealthReport implements SyncObserver {
 
   /** Also where a sync keeps being asked for: a sync that went through has programmed all that was known when it began. */
   private tell(isSync: boolean): void {
-    const { checkError, families, health, now, problemsOf, status } = this.parts;
+    const { checkError, families, health, now, problems, status } = this.parts;
     const { isPending, lastError, lastReport } = status();
-    const failure = failureOf(lastError, lastReport, problemsOf) || checkError();
+    const failure = failureOf(lastError, lastReport, problems) || checkError();
     const atMs = now();
     for (const family of families) {
       if (failure !== '') health.failing(family, failure, atMs);
@@ -77,15 +77,17 @@ export class HealthReport implements SyncObserver {
 export function failureOf(
   lastError: string,
   report: ApplyReport | null,
-  problemsOf: (key: ServiceKey) => readonly Problem[],
+  problems: HealthReportParts['problems'],
 ): string {
   if (lastError !== '' || report === null) return lastError;
   const [nodeFailure] = report.nodeFailures;
   if (nodeFailure !== undefined) return nodeFailure;
   const [leftover] = report.leftovers;
   if (leftover !== undefined) return `${leftover} could not be removed`;
+  if (report.failed.length === 0) return '';
+  const byService = problems();
   for (const key of report.failed) {
-    const refused = problemsOf(key).find(({ reason }) => reason === 'KernelRefused');
+    const refused = byService.get(key)?.find(({ reason }) => reason === 'KernelRefused');
     if (refused !== undefined) return `${refused.object}: ${refused.message}`;
   }
   return '';

@@ -51,8 +51,8 @@ export interface ReportingParts {
   readonly log: Log;
   /** Of the agent. */
   readonly status: () => SyncStatus;
-  /** What the kernel refused a Service. */
-  readonly problemsOf: (key: ServiceKey) => readonly Problem[];
+  /** What the kernel refuses, by Service. */
+  readonly problems: () => ReadonlyMap<ServiceKey, readonly Problem[]>;
   /** Why the last check of the kernel failed, '' when it went through. */
   readonly checkError: () => string;
   readonly traffic: ServiceTraffic;

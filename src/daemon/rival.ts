@@ -5,9 +5,9 @@ import { readdir, readFile, readlink } from 'node:fs/promises';
 import { request } from 'node:http';
 import { basename, join } from 'node:path';
 import type { SocketAddress } from '../config/config.ts';
-import { abstractNameHolder } from '../kernel/unix-socket.ts';
+import { formatEndpoint } from '../model/endpoints.ts';
 import { PointsmanError } from '../model/errors.ts';
-import { AGENT_NAME } from './agent-lock.ts';
+import type { IpAddress } from '../model/ip.ts';
 
 const NAME = 'kube-proxy';
 /** What src/cli/main.ts names its process, whatever it was called. */
@@ -37,9 +37,7 @@ export interface RivalOptions {
 /** Resolves with the first one found, or null. Never rejects: what cannot be read or does not answer in 500 ms is not there. */
 export async function findRival(options: RivalOptions): Promise<Rival | null> {
   const { procFolder = '/proc', ownPid = process.pid, metricsAddress } = options;
-  // An agent of ours may have been called kube-proxy.
-  const agentPid = abstractNameHolder(AGENT_NAME)?.pid ?? ownPid;
-  const pid = await findProcess(procFolder, [ownPid, agentPid]);
+  const pid = await findProcess(procFolder, ownPid);
   const url = `http://${loopbackOf(metricsAddress)}/proxyMode`;
   const mode = await askMode(url);
   if (pid !== null) return { pid, mode, foundBy: '/proc' };
@@ -65,12 +63,11 @@ export function rivalError(rival: Rival): PointsmanError {
   );
 }
 
-/** `ours` begins with this process. */
-async function findProcess(procFolder: string, ours: readonly [number, number]): Promise<number | null> {
-  const own = await namespaceOf(procFolder, ours[0]);
+async function findProcess(procFolder: string, ownPid: number): Promise<number | null> {
+  const own = await namespaceOf(procFolder, ownPid);
   const names = await readdir(procFolder).catch(() => []);
   for (const name of names) {
-    if (!/^[1-9]\d*$/.test(name) || ours.includes(Number(name))) continue;
+    if (!/^[1-9]\d*$/.test(name) || Number(name) === ownPid) continue;
     const folder = join(procFolder, name);
     // Where namespaces cannot be read, the port must tell: a kube-proxy of another node of kind is none of our business.
     if ((await isKubeProxy(folder)) && own !== null && (await namespaceOf(procFolder, Number(name))) === own)
@@ -99,7 +96,7 @@ function namespaceOf(procFolder: string, pid: number): Promise<string | null> {
 
 function loopbackOf({ address, port }: SocketAddress): string {
   const host = address === '0.0.0.0' ? '127.0.0.1' : address === '::' ? '::1' : address;
-  return host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`;
+  return formatEndpoint(host as IpAddress, port);
 }
 
 /** What /proxyMode answers, when it is a mode and no Pointsman says it. */

@@ -11,9 +11,6 @@ import type { chooseSource, FactsOrigin } from './facts-origin.ts';
 import type { Log } from './log.ts';
 import { nodeNameOf } from './settings.ts';
 
-export { detectFamilies } from './address-families.ts';
-export { requireRoot } from './privileges.ts';
-
 /** What the command line says. */
 export interface DaemonOptions {
   /** Where Services, EndpointSlices and Nodes come from. */
