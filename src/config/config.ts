@@ -3,6 +3,7 @@
 
 import type { Cidr, IpAddress } from '../model/ip.ts';
 import type { Scheduler } from '../model/schedulers.ts';
+import type { VModuleItem } from './field-types.ts';
 
 /** Modes that this build can run. */
 export const MODES = ['ipvs'] as const;
@@ -58,8 +59,7 @@ export interface Config {
     readonly format: 'text' | 'json';
     readonly flushFrequencyMs: number;
     readonly verbosity: number;
-    /** "pattern=level,...", '' = none. */
-    readonly vmodule: string;
+    readonly vmodule: readonly VModuleItem[];
   };
   readonly featureGates: Readonly<Record<string, boolean>>;
   readonly ipvs: {

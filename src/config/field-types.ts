@@ -156,8 +156,16 @@ export function gates(words: FieldWords): Field<Record<string, boolean>> {
   return makeField(words, 'mapStringBool', 'write NAME=true or NAME=false, with commas between', schema, {});
 }
 
-/** Verbosity of single files. */
-export type VModuleItem = { readonly filePattern: string; readonly verbosity: number };
+/** One item of logging.vmodule. A type and not an interface, because it is JSON. */
+export type VModuleItem = {
+  /** Name of a file without ".ts"; "*" stands for any characters, "?" for one. Never empty, no "=" and no ",". */
+  readonly filePattern: string;
+  /** 0 to 2147483647. */
+  readonly verbosity: number;
+};
+
+/** They are looked through in order, for each file once. */
+const MAX_VMODULE_ITEMS = 1000;
 
 /** A list of file patterns, each with a verbosity. */
 export function vmodule(words: FieldWords): Field<VModuleItem[]> {
@@ -166,7 +174,9 @@ export function vmodule(words: FieldWords): Field<VModuleItem[]> {
     filePattern: z.string(pattern).regex(/^[^=,]+$/, pattern),
     verbosity: z.int('write a whole number').min(0, 'write 0 or more').max(2_147_483_647, 'write less'),
   });
-  const schema = z.array(item, 'write a list of filePattern and verbosity');
+  const schema = z
+    .array(item, 'write a list of filePattern and verbosity')
+    .max(MAX_VMODULE_ITEMS, `write at most ${MAX_VMODULE_ITEMS} patterns`);
   return makeField<VModuleItem[]>(words, 'pattern=N,...', 'write PATTERN=N, with commas between', schema, []);
 }
 

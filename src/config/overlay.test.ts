@@ -5,6 +5,9 @@ import { PointsmanError } from '../model/errors.ts';
 import type { GivenFlags } from './given-flags.ts';
 import { configFromFlags, parseConfig, type LoadedConfig } from './parse.ts';
 
+const rules = (...items: readonly (readonly [filePattern: string, verbosity: number])[]): object[] =>
+  items.map(([filePattern, verbosity]) => ({ filePattern, verbosity }));
+
 const HEAD = 'apiVersion: kubeproxy.config.k8s.io/v1alpha1\nkind: KubeProxyConfiguration\n';
 /** "name=text" words; a name may come again. */
 function given(...words: readonly string[]): GivenFlags {
@@ -69,7 +72,7 @@ describe('without a file', () => {
     ],
     [['hostname-override= Node-1 '], { hostnameOverride: 'node-1' }],
     [['hostname-override='], { hostnameOverride: '' }],
-    [['vmodule=a=1,b=0', 'vmodule=c*=2'], { logging: { vmodule: 'a=1,c*=2' } }],
+    [['vmodule=a=1,b=0', 'vmodule=c*=2'], { logging: { vmodule: rules(['a', 1], ['c*', 2]) } }],
     [['kube-api-qps=-1', 'kube-api-burst=0'], { clientConnection: { qps: -1, burst: 10 } }],
     // Deprecated ports.
     [['healthz-port=0'], { healthzBindAddress: null }],
@@ -130,6 +133,14 @@ describe('mistakes', () => {
     ['feature-gates=A=maybe', /write NAME=true/],
     ['vmodule=a', /write PATTERN=N/],
     ['vmodule=a=-1', /write PATTERN=N/],
+    ['vmodule==4', /write PATTERN=N/],
+    ['vmodule=a=', /write PATTERN=N/],
+    ['vmodule=a=b=4', /write PATTERN=N/],
+    ['vmodule=a=x', /write PATTERN=N/],
+    ['vmodule=a=1.5', /write PATTERN=N/],
+    ['vmodule=a=2147483648', /write PATTERN=N/],
+    ['vmodule=a=99999999999', /write PATTERN=N/],
+    [`vmodule=${'a=1,'.repeat(1001)}`, /at most 1000/],
     ['v=high', /-v: "high" is not valid/],
     ['logging-format=xml', /use text or json/],
     ['log-text-info-buffer-size=big', /write a number of bytes/],
@@ -187,7 +198,7 @@ describe('beside a file', () => {
       'vmodule=b=2,a=3',
       'hostname-override=Flag-Name',
     );
-    expect(config.logging).toMatchObject({ verbosity: 5, vmodule: 'b=2,a=3,a=1' });
+    expect(config.logging).toMatchObject({ verbosity: 5, vmodule: rules(['b', 2], ['a', 3], ['a', 1]) });
     expect(config.hostnameOverride).toBe('flag-name');
     expect(effective).toMatchObject({ hostnameOverride: 'flag-name', logging: { verbosity: 5 } });
     expect(origins.get('logging.verbosity')).toEqual({ kind: 'flag', flag: '-v' });
@@ -199,7 +210,7 @@ describe('beside a file', () => {
     const { config, effective, origins } = over(LOGGING, 'hostname-override=');
     expect(config).toMatchObject({
       hostnameOverride: 'file-name',
-      logging: { verbosity: 2, vmodule: 'a=1' },
+      logging: { verbosity: 2, vmodule: rules(['a', 1]) },
     });
     expect(effective).toMatchObject({ hostnameOverride: 'File-Name' });
     expect(origins.get('hostnameOverride')).toEqual({ kind: 'file', file: 'kp.conf', line: 5 });

@@ -1,6 +1,7 @@
 // Puts the flags of the command line over what a file holds, as kube-proxy does: beside --config only a few of them act, and the others are
 // named. The result is read as if a file held it. Pure. Source: kube-proxy's options (Complete, copyLogsFromFlags), 1.36.
 
+import { formatEndpoint } from '../model/endpoints.ts';
 import { isAbsent, member, objectOf, quote } from '../model/fields.ts';
 import { parseIp } from '../model/ip.ts';
 import { parseGoDuration } from './duration.ts';
@@ -97,7 +98,7 @@ class Overlay implements Overlaid {
     const given = member(this.value, field);
     const address = typeof given === 'string' ? parseIp(given) : null;
     if (address !== null) {
-      this.set([field], field, flag, address.includes(':') ? `[${address}]:${port}` : `${address}:${port}`);
+      this.set([field], field, flag, formatEndpoint(address, port));
       return;
     }
     // As in kube-proxy: the default address has a port already.

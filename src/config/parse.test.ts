@@ -41,7 +41,7 @@ describe('defaults', () => {
         qps: 5,
         burst: 10,
       },
-      logging: { format: 'text', flushFrequencyMs: 5000, verbosity: 0, vmodule: '' },
+      logging: { format: 'text', flushFrequencyMs: 5000, verbosity: 0, vmodule: [] },
       featureGates: {},
       ipvs: {
         scheduler: 'rr',
@@ -187,9 +187,19 @@ describe('fields', () => {
     ['nodePortAddresses: [192.0.2.0/24]', { nodePortAddresses: ['192.0.2.0/24'] }],
     [
       'logging: {verbosity: 4, flushFrequency: 1s, vmodule: [{filePattern: a, verbosity: 2}, {filePattern: b*, verbosity: 0}]}',
-      { logging: { format: 'text', verbosity: 4, flushFrequencyMs: 1000, vmodule: 'a=2,b*=0' } },
+      {
+        logging: {
+          format: 'text',
+          verbosity: 4,
+          flushFrequencyMs: 1000,
+          vmodule: [
+            { filePattern: 'a', verbosity: 2 },
+            { filePattern: 'b*', verbosity: 0 },
+          ],
+        },
+      },
     ],
-    ['logging: {format: json}', { logging: { format: 'json', vmodule: '' } }],
+    ['logging: {format: json}', { logging: { format: 'json', vmodule: [] } }],
     // As kubeadm writes it.
     [
       'logging: {flushFrequency: 0, options: {json: {infoBufferSize: "0"}, text: {infoBufferSize: "0"}}, verbosity: 0}',

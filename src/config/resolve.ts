@@ -7,7 +7,6 @@ import { quote } from '../model/fields.ts';
 import { isDnsSubdomain } from '../model/names.ts';
 import { DETECT_LOCAL_MODES, type Config, type DetectLocal, type DetectLocalMode } from './config.ts';
 import { Findings, type Mistake } from './findings.ts';
-import { formatFlagValue } from './flag-values.ts';
 import {
   defaultSocket,
   readBindAddress,
@@ -76,7 +75,7 @@ export function resolveConfig(
       format: logging.format,
       flushFrequencyMs: toMs(logging.flushFrequency),
       verbosity: logging.verbosity,
-      vmodule: formatFlagValue('pattern=N,...', logging.vmodule),
+      vmodule: logging.vmodule,
     },
     featureGates: readFeatureGates(fields, findings),
     ipvs: {

@@ -1,40 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { formatVmodule, parseVmodule, vmoduleLevel } from './log-vmodule.ts';
-
-describe('--vmodule', () => {
-  it.each([
-    ['', []],
-    ['sync=4', [['sync', 4]]],
-    ['sync=4,', [['sync', 4]]],
-    [
-      'sync*=2147483647,a?b=0',
-      [
-        ['sync*', 2_147_483_647],
-        ['a?b', 0],
-      ],
-    ],
-  ] as const)('%j', (text, expected) => {
-    const rules = parseVmodule(text);
-    expect(rules).toEqual(expected.map(([filePattern, verbosity]) => ({ filePattern, verbosity })));
-    expect(parseVmodule(formatVmodule(rules))).toEqual(rules);
-  });
-
-  it.each([
-    ['sync', /"sync" does not have the form pattern=N/],
-    ['=4', /does not have the form/],
-    ['sync=', /does not have the form/],
-    ['a=b=4', /does not have the form/],
-    ['sync=x', /no whole number/],
-    ['sync=-1', /no whole number/],
-    ['sync=1.5', /no whole number/],
-    ['sync=2147483648', /no whole number/],
-    ['sync=99999999999', /no whole number/],
-    ['a=1,'.repeat(1001), /at most 1000/],
-  ])('%j is refused', (text, expected) => {
-    expect(() => parseVmodule(text)).toThrow(expected);
-  });
-});
+import { vmoduleLevel } from './log-vmodule.ts';
 
 describe('the level of a file', () => {
   it.each([
@@ -58,7 +24,11 @@ describe('the level of a file', () => {
   });
 
   it('is that of the first rule that matches', () => {
-    const rules = parseVmodule('a*=1,ab=2,b=3');
+    const rules = [
+      { filePattern: 'a*', verbosity: 1 },
+      { filePattern: 'ab', verbosity: 2 },
+      { filePattern: 'b', verbosity: 3 },
+    ];
     expect(['ab', 'b', 'c'].map((area) => vmoduleLevel(rules, area))).toEqual([1, 3, 0]);
   });
 

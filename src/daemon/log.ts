@@ -3,11 +3,12 @@
 // trace for each would cost more than the entry, and in a bundle it would show one file for all.
 // logging.flushFrequency has no meaning: nothing is held back.
 
+import type { VModuleItem } from '../config/field-types.ts';
 import { PointsmanError } from '../model/errors.ts';
 import type { LogEntry, LogFields, Severity } from './log-entry.ts';
 import { formatJson } from './log-json.ts';
 import { formatText } from './log-text.ts';
-import { MAX_VERBOSITY, vmoduleLevel, type VmoduleRule } from './log-vmodule.ts';
+import { MAX_VERBOSITY, vmoduleLevel } from './log-vmodule.ts';
 
 export type { LogFields } from './log-entry.ts';
 
@@ -27,7 +28,7 @@ export interface LogSettings {
   /** Entries of `verbose` up to this level are written: 0 to 2147483647. */
   readonly verbosity: number;
   /** Only with the format text, and only ever for more than `verbosity`. */
-  readonly vmodule: readonly VmoduleRule[];
+  readonly vmodule: readonly VModuleItem[];
 }
 
 /** The log of a process, with what governs it. */

@@ -8,7 +8,6 @@ import type { Scheduler } from '../model/schedulers.ts';
 import type { NodeRecord } from '../model/node.ts';
 import type { LocalDetector, NodeOptions } from '../plan/plan.ts';
 import { makeNodeOptions, type NodeSettings } from '../plan/node-options.ts';
-import { parseVmodule } from './log-vmodule.ts';
 import type { LogSettings } from './log.ts';
 import { detectNodeIps } from './node-ips.ts';
 
@@ -90,7 +89,7 @@ export function ipvsSettings(
 /** What the configuration says of the log. */
 export function logSettings({ logging }: Config): LogSettings {
   const { format, verbosity, vmodule } = logging;
-  return { format, verbosity, vmodule: vmodule === '' ? [] : parseVmodule(vmodule) };
+  return { format, verbosity, vmodule };
 }
 
 /** The name by which this node knows itself: the override, then the configuration's, then the host name; trimmed, lower case. */
